@@ -1,0 +1,118 @@
+"""What the registrar can say about the state: agencies, leaders, certificates, revocations, groups.
+
+One class an entry type; the fields are those of ``schemas/directory/v1.avsc``, in its order. Each entry
+has an identity (`key`) and a `version`; a later entry replaces an earlier one of the same key only with a
+higher version, so an old signed entry replayed can't roll a newer one back.
+Dates are ``datetime.date``, both ends inclusive; `None` is "open".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from exchange.agencies.levels import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """A unit of the state (đơn vị) that may send or receive.
+
+    `code`: new form (QĐ 20/2020), the identity. `other_codes`: further spellings that resolve to it,
+    normally its old form (QCVN 102). `form`: what it is (``ministry``, ``department``, ``province`` …).
+    `parent`: code of the agency above it, None for the top. `successors`: who took over when it closed:
+    one means documents to it are redirected there; none (or several) means closed, undeliverable.
+    """
+
+    code: str
+    version: int
+    name: str
+    level: Level
+    form: str
+    parent: str | None
+    other_codes: tuple[str, ...]
+    valid_from: date
+    valid_to: date | None
+    successors: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return f"agency:{self.code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """A person who may sign for an agency between two dates. `id` is unique in the country."""
+
+    id: str
+    version: int
+    agency: str
+    name: str
+    position: str
+    valid_from: date
+    valid_to: date | None
+
+    @property
+    def key(self) -> str:
+        return f"leader:{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEntry:
+    """A certificate (DER) and whose it is.
+
+    `role`: ``authority`` is an issuing CA, ``seal`` an agency's own, ``leader`` a person's (then `leader`
+    is the Leader's id), ``backbone`` the exchange's own voice.
+    """
+
+    certificate: bytes
+    version: int
+    role: Literal["authority", "seal", "leader", "backbone"]
+    agency: str
+    leader: str | None
+
+    @property
+    def key(self) -> str:
+        return f"certificate:{hashlib.sha256(self.certificate).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationList:
+    """A CRL (DER, RFC 5280) of one issuing authority; `issuer` is the SHA-256 hex of its certificate."""
+
+    issuer: str
+    version: int
+    crl: bytes
+
+    @property
+    def key(self) -> str:
+        return f"crl:{self.issuer}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A named set of recipients, expanded from the directory at the offset a batch pinned.
+
+    `code` begins with ``@`` (``@provinces``, ``@communes-of-H37.02``). Members are the agencies open at
+    that time that match every given criterion: `level`, `form`, below `under` in the tree (`under` itself
+    excluded); plus the explicit `members`. Without criteria only the explicit ones.
+    `senders`: codes of the agencies that may address it.
+    """
+
+    code: str
+    version: int
+    name: str
+    level: Level | None
+    form: str | None
+    under: str | None
+    members: tuple[str, ...]
+    senders: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        return f"group:{self.code}"
+
+
+Entry = Agency | Leader | CertificateEntry | RevocationList | Group

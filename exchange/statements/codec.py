@@ -1,0 +1,117 @@
+"""Avro single-object encoding: bytes to (schema, fields) and back.
+
+Guarantees: any bytes become a value or `Rejected`; the bytes themselves are never rewritten (a statement is
+signed as sent). Logical types are read as the plain numbers that they are on the wire (milliseconds since
+1970 UTC, days since 1970), which the schemas' documentation names; converting them is the reader's business.
+
+Source: Avro 1.12 specification, "Single-object encoding" and "Parsing Canonical Form".
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from exchange.errors import InvariantBroken, Rejected
+
+MAGIC = b"\xc3\x01"
+PREFIX_BYTES = 10
+
+Fields = dict[str, Any]
+"""A decoded record: field name to plain value, as ``schemas/<name>/v<n>.avsc`` says."""
+
+_DAMAGED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One version of one schema. `prefix`: the 10 bytes that begin everything written with it."""
+
+    name: str
+    version: int
+    prefix: bytes
+    parsed: Any
+
+    def encode(self, fields: Mapping[str, Any]) -> bytes:
+        """Write `fields`; InvariantBroken if they don't fit, for only our own code writes."""
+        out = io.BytesIO()
+        out.write(self.prefix)
+        try:
+            schemaless_writer(out, self.parsed, fields)
+        except (ValueError, TypeError, KeyError, OverflowError) as exc:
+            raise InvariantBroken(f"{self.name} v{self.version} can't hold its fields: {exc}") from exc
+        return out.getvalue()
+
+    def decode(self, data: bytes) -> Fields:
+        """Read a record that is known to be of this schema (its prefix is not looked at).
+
+        Raises: Rejected ``avro.truncated``, ``avro.trailing_bytes``: the bytes are damaged.
+        """
+        source = io.BytesIO(data)
+        source.seek(PREFIX_BYTES)
+        try:
+            fields = cast(Fields, schemaless_reader(source, self.parsed, None))
+        except _DAMAGED as exc:
+            raise Rejected("avro.truncated", f"{self.name} v{self.version}: {exc!r}") from exc
+        if source.tell() != len(data):
+            raise Rejected("avro.trailing_bytes", f"{len(data) - source.tell()} after {self.name}")
+        return fields
+
+
+def _without_logical_types(node: Any) -> Any:  # noqa: ANN401  a JSON tree
+    if isinstance(node, dict):
+        return {key: _without_logical_types(value) for key, value in node.items() if key != "logicalType"}
+    if isinstance(node, list):
+        return [_without_logical_types(value) for value in node]
+    return node
+
+
+def _folder() -> Path:
+    packed = resources.files("exchange") / "_schemas"
+    folder = Path(str(packed))
+    return folder if folder.is_dir() else Path(__file__).parents[2] / "schemas"
+
+
+@cache
+def schemas() -> dict[bytes, Schema]:
+    """Every schema that we know, by its 10-byte prefix."""
+    known: dict[bytes, Schema] = {}
+    for path in sorted(_folder().glob("*/v*.avsc")):
+        source = json.loads(path.read_text(encoding="utf-8"))
+        crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(source), "CRC-64-AVRO"))
+        schema = Schema(
+            path.parent.name, int(path.stem[1:]), MAGIC + crc, parse_schema(_without_logical_types(source))
+        )
+        known[schema.prefix] = schema
+    return known
+
+
+@cache
+def schema(name: str, version: int = 0) -> Schema:
+    """The schema of that name; `version` 0 means the newest."""
+    found = [s for s in schemas().values() if s.name == name and version in (0, s.version)]
+    if not found:
+        raise InvariantBroken(f"no schema {name} v{version}")
+    return max(found, key=lambda s: s.version)
+
+
+def identify(data: bytes) -> Schema:
+    """Tell which schema the bytes name.
+
+    Raises: Rejected ``avro.not_avro`` (no single-object prefix), ``avro.unknown_schema``.
+    """
+    found = schemas().get(data[:PREFIX_BYTES])
+    if found is not None:
+        return found
+    if data[:2] != MAGIC or len(data) < PREFIX_BYTES:
+        raise Rejected("avro.not_avro", f"begins with {data[:2].hex() or 'nothing'}")
+    raise Rejected("avro.unknown_schema", data[2:PREFIX_BYTES].hex())
