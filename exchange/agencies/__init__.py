@@ -1,0 +1,40 @@
+"""Agencies: their codes and levels, and the directory of them."""
+
+from exchange.agencies.codes import (
+    BACKBONE_CODE,
+    CODE_CHARACTERS_MAX,
+    REGISTRAR_CODE,
+    ROOT_CODE,
+    AgencyCode,
+    parse_code,
+    to_old,
+)
+from exchange.agencies.directory import Directory
+from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList
+from exchange.agencies.levels import Level
+from exchange.agencies.resolution import Closed, Open, Redirected, Resolution, Unknown
+from exchange.agencies.view import DirectoryView
+
+__all__ = [
+    "BACKBONE_CODE",
+    "CODE_CHARACTERS_MAX",
+    "REGISTRAR_CODE",
+    "ROOT_CODE",
+    "Agency",
+    "AgencyCode",
+    "CertificateEntry",
+    "Closed",
+    "Directory",
+    "DirectoryView",
+    "Entry",
+    "Group",
+    "Leader",
+    "Level",
+    "Open",
+    "Redirected",
+    "Resolution",
+    "RevocationList",
+    "Unknown",
+    "parse_code",
+    "to_old",
+]

@@ -1,0 +1,123 @@
+"""What the directory remembers: each entry ever applied, under its key, with the offset that said it.
+
+Guarantees: nothing is changed or removed, so an answer for an offset stays the same for ever; a version that
+is not higher than the last one of its key is refused. Does not check what an entry says: the gate verified
+the registrar's signature before. For one thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Hashable
+from datetime import date
+from operator import itemgetter
+from typing import Generic, TypeVar
+
+from exchange.agencies.entries import (
+    Agency,
+    CertificateEntry,
+    Entry,
+    Group,
+    Leader,
+    RevocationList,
+)
+
+Key = TypeVar("Key", bound=Hashable)
+Item = TypeVar("Item", bound=Entry)
+
+_offset_of = itemgetter(0)
+
+
+class History(Generic[Key, Item]):
+    """The versions of the entries of one kind, by key, in the order of the log."""
+
+    __slots__ = ("_versions",)
+
+    def __init__(self) -> None:
+        self._versions: dict[Key, list[tuple[int, Item]]] = {}
+
+    def admit(self, key: Key, offset: int, entry: Item) -> bool:
+        """Append a version; False, and nothing happens, if it is not higher than the key's last one."""
+        versions = self._versions.get(key)
+        if versions is None:
+            self._versions[key] = [(offset, entry)]
+            return True
+        if entry.version <= versions[-1][1].version:
+            return False
+        versions.append((offset, entry))
+        return True
+
+    def at(self, key: Key, next_offset: int) -> Item | None:
+        """Return the entry that the records below `next_offset` leave, None if they have none.
+
+        The hop's hot path: one look-up and one comparison for a view of the present.
+        """
+        versions = self._versions.get(key)
+        if versions is None:
+            return None
+        offset, entry = versions[-1]
+        if offset < next_offset:
+            return entry
+        index = bisect_left(versions, next_offset, key=_offset_of)
+        return versions[index - 1][1] if index else None
+
+
+class Records:
+    """All histories, and the indexes over agencies. Shared by the directory and its views."""
+
+    __slots__ = (
+        "agencies",
+        "certificates",
+        "children",
+        "claims",
+        "expansions",
+        "groups",
+        "leaders",
+        "order",
+        "ordinals",
+        "revocation_lists",
+    )
+
+    def __init__(self) -> None:
+        self.agencies: History[str, Agency] = History()
+        self.leaders: History[str, Leader] = History()
+        self.certificates: History[bytes, CertificateEntry] = History()
+        self.revocation_lists: History[str, RevocationList] = History()
+        self.groups: History[str, Group] = History()
+        # Agency codes in the order of first appearance, and the place of each.
+        self.order: list[str] = []
+        self.ordinals: dict[str, int] = {}
+        # Other code → the agencies that ever claimed it, latest claim last: (offset, canonical code).
+        self.claims: dict[str, list[tuple[int, str]]] = {}
+        # Parent → every agency that ever named it (a dict for its order); a view filters.
+        self.children: dict[str, dict[str, None]] = {}
+        # (view's offset, group, date) → members: a cache, owned by `groups`.
+        self.expansions: dict[tuple[int, str, date], tuple[Agency, ...]] = {}
+
+    def admit(self, offset: int, entry: Entry) -> bool:
+        """File one entry; False if its version is stale."""
+        match entry:
+            case Agency():
+                return self._admit_agency(offset, entry)
+            case Leader():
+                return self.leaders.admit(entry.id, offset, entry)
+            case CertificateEntry():
+                fingerprint = hashlib.sha256(entry.certificate).digest()
+                return self.certificates.admit(fingerprint, offset, entry)
+            case RevocationList():
+                return self.revocation_lists.admit(entry.issuer, offset, entry)
+            case Group():
+                return self.groups.admit(entry.code, offset, entry)
+
+    def _admit_agency(self, offset: int, agency: Agency) -> bool:
+        if not self.agencies.admit(agency.code, offset, agency):
+            return False
+        if agency.code not in self.ordinals:
+            self.ordinals[agency.code] = len(self.order)
+            self.order.append(agency.code)
+        for other in agency.other_codes:
+            self.claims.setdefault(other, []).append((offset, agency.code))
+        if agency.parent is not None:
+            self.children.setdefault(agency.parent, {})[agency.code] = None
+        return True
