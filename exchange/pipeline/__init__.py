@@ -1,0 +1,1 @@
+"""What the hop decides about one batch: pure, deterministic, from verdicts to records."""

@@ -1,0 +1,138 @@
+"""What the hop decides about a submission, in six steps: open and verify (the gate's verdict comes in here),
+place, deduplicate, authorise, route, write down.
+
+Guarantees: pure but for the staged changes of the stores; the same submissions, verdicts, stores and directory
+offset give the same records, byte for byte but for the informative clock and worker name. Every submission
+gets exactly one event. Nothing unverified is routed, stored or told to anyone. Only acceptance claims an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from exchange.agencies.entries import Agency
+from exchange.errors import Rejected
+from exchange.pipeline.outputs import Outputs, Position, Rules
+from exchange.pipeline.routing import Copy, Router, day_of
+from exchange.pipeline.store import PartitionStore, claim_key, pack
+from exchange.pipeline.submission import Submission, partition_of
+from exchange.pipeline.threads import requests, step
+from exchange.signatures import Verified
+from exchange.statements import Route, Statement
+from exchange.statements.chain import UNDELIVERABLE, WAITING
+
+Verdict = Verified | Rejected
+"""What the gate said of a submission."""
+
+
+@dataclass(slots=True)
+class Accepted:
+    """Where an accepted statement goes. A status's copies have no state of their own, so it claims none."""
+
+    copies: list[Copy]
+    status: dict[str, Any] | None = None
+
+
+class Decisions:
+    """The decisions of one transaction, by one pinned directory offset (the router's view).
+
+    `positions`: next offset of every input partition owned, before this transaction.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        router: Router,
+        stores: Mapping[int, PartitionStore],
+        positions: Mapping[Position, int],
+    ) -> None:
+        self._rules = rules
+        self._router = router
+        self._stores = stores
+        self.outputs = Outputs(rules, router, positions)
+
+    def decide(self, submission: Submission, verdict: Verdict) -> None:
+        """Take one submission to its end: accepted, duplicate or rejected."""
+        if isinstance(verdict, Rejected):
+            self.outputs.reject(submission, verdict)
+            return
+        statement = verdict.statement
+        try:
+            self._settle(submission, statement)
+        except Rejected as rejected:
+            rejected.sender, rejected.statement = statement.sender, statement
+            self.outputs.reject(submission, rejected)
+
+    def _settle(self, submission: Submission, statement: Statement) -> None:
+        thread = statement.kind.key(statement.fields)
+        self._check_place(submission, statement, thread.encode())
+        store = self._stores[submission.partition]
+        key = claim_key(thread, statement.sender, statement.id)
+        earlier = store.get(key)
+        if earlier is not None:
+            if earlier.digest != statement.digest:
+                raise Rejected("duplicate.other_bytes", f"accepted before at offset {earlier.offset}")
+            self.outputs.repeat(submission, statement, earlier.offset)
+            return
+        on = day_of(submission.append_ms)
+        sender = self._router.sender(statement.sender, on)
+        accepted = self._route(submission, statement, sender, on, store)
+        own = accepted.copies if accepted.status is None else []
+        states = bytes(WAITING if copy.is_deliverable else UNDELIVERABLE for copy in own)
+        ordinals = [copy.ordinal for copy in own]
+        packed = pack(
+            statement.digest, submission.offset, submission.append_ms, submission.topic, ordinals, states
+        )
+        store.put(key, packed)
+        self.outputs.accept(submission, statement, sender.level, accepted.copies, accepted.status)
+
+    def _check_place(self, submission: Submission, statement: Statement, key: bytes) -> None:
+        """It came by the topic, key and partition that its signed fields ask for."""
+        if submission.topic != statement.kind.topic(statement.fields):
+            raise Rejected("record.wrong_lane", f"{statement.kind.name} in {submission.topic}")
+        if submission.key != key:
+            raise Rejected("record.wrong_key", f"expected {key[:120]!r}")
+        if submission.partition != partition_of(key, self._rules.partitions):
+            raise Rejected("record.wrong_partition", f"{submission.partition} of {self._rules.partitions}")
+
+    def _route(
+        self, submission: Submission, statement: Statement, sender: Agency, on: date, store: PartitionStore
+    ) -> Accepted:
+        """Authorise the statement and find who gets it."""
+        kind, fields = statement.kind, statement.fields
+        if kind.route is Route.COPY:
+            return self._follow(submission, statement, on, store)
+        if kind.route is Route.SUPERIOR:
+            named = kind.addressees(fields)
+            return Accepted([self._router.superior(named[0] if named else None, sender, on)])
+        copies = self._router.copies(kind.addressees(fields), sender, on)
+        if fields["thread"] is not None:
+            for move in requests(store, statement, copies, submission.topic):
+                store.move(*move)
+        return Accepted(copies)
+
+    def _follow(
+        self, submission: Submission, statement: Statement, on: date, store: PartitionStore
+    ) -> Accepted:
+        """A status: find the copy it is about, move it, tell the other side."""
+        fields = statement.fields
+        recipient = self._router.view.agency(fields["recipient"])
+        if recipient is None or recipient.code != fields["recipient"]:
+            raise Rejected("status.not_a_recipient", fields["recipient"][:40])
+        ordinal = self._router.view.ordinal(recipient.code)
+        taken = step(store, fields, ordinal, submission.append_ms)
+        if taken.moved:
+            store.move(*taken.move)
+        status = {
+            "document_sender": fields["document"]["sender"],
+            "document_id": fields["document"]["id"],
+            "recipient": fields["recipient"],
+            "code": fields["code"],
+            "moved": taken.moved,
+            "state": taken.move.state,
+            "reason": fields["reason"],
+        }
+        return Accepted([self._router.copy_to(taken.tell, on)], status)

@@ -1,0 +1,191 @@
+"""What a transaction writes: inbox records, notices and dead letters as they arise, then the books.
+
+Guarantees: everything that a submission leads to is in the same list, so it commits or aborts together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from exchange.errors import Rejected
+from exchange.pipeline.books import OutRecord, PartitionBooks
+from exchange.pipeline.events import deliveries, event, summary
+from exchange.pipeline.notices import Notary, notice
+from exchange.pipeline.routing import INBOX_TOPICS, Copy, Router, by_inbox, day_of
+from exchange.pipeline.store import PartitionStore
+from exchange.pipeline.submission import Submission
+from exchange.statements import SUBMISSION_TOPICS, Statement, schema
+
+DEAD_LETTERS = "dead-letters"
+CHANGELOG = "store"
+
+Position = tuple[str, int]
+"""(topic, partition)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is the same for every batch of a deployment.
+
+    `partitions`: of every keyed topic; `inbox_partitions`: of every inbox topic; `backbone`: the agency code
+    that notices come from; `worker`: a name for the trace.
+    """
+
+    partitions: int
+    inbox_partitions: int
+    backbone: str
+    notary: Notary
+    worker: str
+
+
+class Outputs:
+    """The records of one transaction. `size_bytes`: of the values so far, to bound the transaction by."""
+
+    def __init__(self, rules: Rules, router: Router, positions: Mapping[Position, int]) -> None:
+        self._rules = rules
+        self._router = router
+        self._positions = positions
+        self._books: dict[Position, PartitionBooks] = {}
+        self._records: list[OutRecord] = []
+        self.size_bytes = 0
+
+    def accept(
+        self,
+        submission: Submission,
+        statement: Statement,
+        sender_level: int,
+        copies: Sequence[Copy],
+        status: dict[str, Any] | None,
+    ) -> None:
+        """Deliver to every inbox, tell the sender of closed recipients, write it down."""
+        key = submission.key or b""
+        for (level, partition), recipients in by_inbox(copies).items():
+            value = self._delivery(submission, recipients, statement.digest, submission.value)
+            self._add(OutRecord(INBOX_TOPICS[level], partition, key, value, submission.traceparent))
+        closed = [copy.recipient for copy in copies if not copy.is_deliverable]
+        if closed:
+            self._tell(submission, statement, "recipient.closed", closed)
+        written = event(submission, "accepted", statement, verified=True)
+        attachments = statement.kind.attachments(statement.fields)
+        written["status"] = status
+        written["deliveries"] = deliveries(copies)
+        if statement.kind.name == "document":
+            written["summary"] = summary(statement.fields, attachments)
+        books = self._enter(submission, written)
+        urgency = statement.fields.get("urgency", 0)
+        books.count_accepted(
+            (submission.append_ms // 60_000, statement.kind.name, urgency, sender_level),
+            copies,
+            sum(attachment.size for attachment in attachments),
+        )
+
+    def repeat(self, submission: Submission, statement: Statement, accepted_offset: int) -> None:
+        """Write down a duplicate: no second delivery."""
+        written = event(submission, "duplicate", statement, verified=True)
+        written["accepted_offset"] = accepted_offset
+        books = self._enter(submission, written)
+        books.count_other(submission.append_ms // 60_000, statement.kind.name, "duplicate", "")
+
+    def reject(self, submission: Submission, rejected: Rejected) -> None:
+        """Keep it as evidence; tell the sender if its signature has verified."""
+        statement = rejected.statement if isinstance(rejected.statement, Statement) else None
+        value = schema("dead_letter").encode(
+            self._coordinates(submission)
+            | {
+                "code": rejected.code,
+                "detail": rejected.detail[:500],
+                "sender": rejected.sender,
+                "key": submission.key,
+                "value": submission.value,
+            }
+        )
+        key = f"{submission.topic}/{submission.partition}/{submission.offset}".encode()
+        self._add(OutRecord(DEAD_LETTERS, submission.partition, key, value, submission.traceparent))
+        verified = rejected.sender is not None
+        written = event(submission, "rejected", statement, verified=verified, code=rejected.code)
+        kind = statement.kind.name if statement is not None else ""
+        books = self._enter(submission, written)
+        books.count_other(submission.append_ms // 60_000, kind, "rejected", rejected.code)
+        if verified and statement is not None:
+            self._tell(submission, statement, rejected.code, [])
+
+    def set_aside(self, submission: Submission) -> None:
+        """Write down that an operator's signed decision stepped over it."""
+        books = self._enter(submission, event(submission, "set_aside", None, verified=False))
+        books.count_other(submission.append_ms // 60_000, "", "set_aside", "")
+
+    def next_offsets(self) -> dict[Position, int]:
+        """The offset after the last submission written down, of each source partition touched."""
+        return {position: books.next_offset for position, books in self._books.items()}
+
+    def records(self, stores: Mapping[int, PartitionStore], hop_ms: int) -> list[OutRecord]:
+        """Everything to produce: inboxes, notices and dead letters, then trace, deltas and changelog."""
+        offset, worker = self._router.view.offset, self._rules.worker
+        records = list(self._records)
+        for books in self._books.values():
+            records.extend(books.records(offset, hop_ms, worker))
+        for partition in sorted({partition for _, partition in self._books}):
+            records.append(self._changelog(partition, stores[partition]))
+        return records
+
+    def _tell(self, submission: Submission, statement: Statement, code: str, recipients: list[str]) -> None:
+        """Put a signed notice into the inbox of the statement's verified sender, if it still has one."""
+        try:
+            copy = self._router.copy_to(statement.sender, day_of(submission.append_ms))
+        except Rejected:
+            return  # not in the directory: there is no inbox; the dead letter and the event stay
+        if not copy.is_deliverable:
+            return
+        told = notice(submission, statement, self._rules.backbone, code=code, recipients=recipients)
+        digest = sha256(told).digest()
+        value = self._delivery(submission, [copy.recipient], digest, self._rules.notary(told))
+        self._add(OutRecord(INBOX_TOPICS[copy.level], copy.partition, submission.key or b"", value))
+
+    def _delivery(self, submission: Submission, recipients: list[str], digest: bytes, record: bytes) -> bytes:
+        fields = self._coordinates(submission)
+        fields["recipients"] = recipients
+        fields["sha256"] = digest
+        fields["record"] = record
+        return schema("delivery").encode(fields)
+
+    def _coordinates(self, submission: Submission) -> dict[str, Any]:
+        return {
+            "topic": submission.topic,
+            "partition": submission.partition,
+            "offset": submission.offset,
+            "append_ms": submission.append_ms,
+            "directory_offset": self._router.view.offset,
+        }
+
+    def _enter(self, submission: Submission, written: dict[str, Any]) -> PartitionBooks:
+        position = (submission.topic, submission.partition)
+        books = self._books.get(position)
+        if books is None:
+            before = self._positions[position]
+            books = self._books[position] = PartitionBooks(*position, before, before)
+        books.enter(submission, written)
+        return books
+
+    def _add(self, record: OutRecord) -> None:
+        self._records.append(record)
+        self.size_bytes += len(record.value)
+
+    def _changelog(self, partition: int, store: PartitionStore) -> OutRecord:
+        puts, moves = store.changes()
+        after = self.next_offsets()
+        fields = {
+            "partition": partition,
+            "covers": [
+                {
+                    "topic": topic,
+                    "next_offset": after.get((topic, partition), self._positions[topic, partition]),
+                }
+                for topic in SUBMISSION_TOPICS
+            ],
+            "puts": [{"key": key, "value": value} for key, value in puts],
+            "moves": [{"key": key, "index": index, "state": state} for key, index, state in moves],
+        }
+        return OutRecord(CHANGELOG, partition, str(partition).encode(), schema("changelog").encode(fields))
