@@ -1,0 +1,115 @@
+"""What the embedded brokers are told: server properties, logging, JVM flags. Pure text, no I/O.
+
+Guarantees: they listen on 127.0.0.1 only. Does not: keep other users of this machine out of Kafka, whose
+local listener asks for no password; the signature of each statement is what protects the exchange there.
+Every path is relative to the broker's working directory, ``kafka/`` of the home: an absolute one would have
+to be escaped in three syntaxes, and Kafka splits ``log.dirs`` at commas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_MIB = 1024 * 1024
+_TEN_YEARS_MIN = 10 * 365 * 24 * 60
+
+HEAP_MIB = 768
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One combined broker and controller. `id` counts from 1."""
+
+    id: int
+    broker_port: int
+    controller_port: int
+
+    @property
+    def name(self) -> str:
+        """The node's name in files, logs and status."""
+        return f"kafka-{self.id}"
+
+
+def server_properties(node: Node, nodes: Sequence[Node], log_dir: str) -> str:
+    """Write the ``server.properties`` of `node` in a cluster of `nodes`, its data in `log_dir`.
+
+    The voters are static (KRaft version 0): they are read from here at each start, so a port that had to
+    change is followed by all, and no node has to be added to a running quorum.
+    """
+    replicas = min(3, len(nodes))
+    replicas_min = max(1, replicas - 1)
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": node.id,
+        "controller.quorum.voters": ",".join(f"{n.id}@127.0.0.1:{n.controller_port}" for n in nodes),
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "BROKER",
+        "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"BROKER://127.0.0.1:{node.broker_port},CONTROLLER://127.0.0.1:{node.controller_port}",
+        "log.dirs": log_dir,
+        # Topics are declared, with their settings; a misspelt name is an error, not a topic.
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": replicas,
+        "min.insync.replicas": replicas_min,
+        "message.max.bytes": 8 * _MIB,
+        "replica.fetch.max.bytes": 8 * _MIB,
+        # Ten years: an idle group must not lose its place, or a restored store has nothing to match.
+        "offsets.retention.minutes": _TEN_YEARS_MIN,
+        # The first member of a group starts at once; a worker that died is missed after 6 s.
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1_000,
+        # A dead worker's open transaction hides what follows it: 2 s on the producer, looked at this often.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+        "transaction.max.timeout.ms": 10_000,
+        # A broker that was killed may register again only when its old session is over (9 s by default).
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
+    }
+    for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
+        settings[f"{topic}.num.partitions"] = 4
+        settings[f"{topic}.replication.factor"] = replicas
+    settings["transaction.state.log.min.isr"] = replicas_min
+    settings["share.coordinator.state.topic.min.isr"] = replicas_min
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def log4j2_xml(log_file: str) -> str:
+    """Write the logging of a broker: warnings and errors into `log_file`, 10 MB, three old ones kept."""
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<Configuration status="ERROR">
+  <Appenders>
+    <RollingFile name="File" fileName="{log_file}" filePattern="{log_file}.%i">
+      <PatternLayout pattern="%d{{ISO8601}} %p %m (%c)%n"/>
+      <Policies><SizeBasedTriggeringPolicy size="10 MB"/></Policies>
+      <DefaultRolloverStrategy max="3"/>
+    </RollingFile>
+  </Appenders>
+  <Loggers>
+    <Root level="WARN"><AppenderRef ref="File"/></Root>
+    <Logger name="org.apache.kafka.clients" level="ERROR"/>
+  </Loggers>
+</Configuration>
+"""
+
+
+def jvm_flags(heap_mib: int, folder: str, log4j2_file: str) -> list[str]:
+    """Give the Java options of a broker; `folder` takes its temporary files and crash reports.
+
+    The serial collector: with 2 KiB records on two cores it moved as many of them as G1 and the parallel
+    one within the noise and started as fast (2.2 s), at 390 MiB resident under load instead of 460 and 550,
+    and it takes no second thread from the hop.
+    """
+    return [
+        f"-Xms{min(256, heap_mib)}m",
+        f"-Xmx{heap_mib}m",
+        "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",
+        f"-XX:ErrorFile={folder}/jvm-crash-%p.log",
+        f"-Djava.io.tmpdir={folder}",
+        "-Djava.awt.headless=true",
+        # Kafka's own use of both is known; without these Java 24 and later warn at every start.
+        "--sun-misc-unsafe-memory-access=allow",
+        "--enable-native-access=ALL-UNNAMED",
+        f"-Dlog4j2.configurationFile={log4j2_file}",
+    ]
