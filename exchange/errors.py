@@ -29,7 +29,14 @@ class ExchangeError(Exception):
 
 
 class Rejected(ExchangeError):
-    """The statement is at fault: keep it as a dead letter, tell whom its signature proves, go on."""
+    """The statement is at fault: keep it as a dead letter, tell whom its signature proves, go on.
+
+    `sender`: the agency whose signature has verified, so may be told; None before that. `statement`: what was
+    decoded, if it came so far; its sender is only a claim while `sender` is None.
+    """
+
+    sender: str | None = None
+    statement: object | None = None
 
 
 class Unavailable(ExchangeError):

@@ -68,6 +68,7 @@ class Records:
 
     __slots__ = (
         "agencies",
+        "authorities",
         "certificates",
         "children",
         "claims",
@@ -83,6 +84,8 @@ class Records:
         self.agencies: History[str, Agency] = History()
         self.leaders: History[str, Leader] = History()
         self.certificates: History[bytes, CertificateEntry] = History()
+        # Fingerprints of every certificate that was ever listed as an authority's; a view filters.
+        self.authorities: dict[bytes, None] = {}
         self.revocation_lists: History[str, RevocationList] = History()
         self.groups: History[str, Group] = History()
         # Agency codes in the order of first appearance, and the place of each.
@@ -104,6 +107,8 @@ class Records:
                 return self.leaders.admit(entry.id, offset, entry)
             case CertificateEntry():
                 fingerprint = hashlib.sha256(entry.certificate).digest()
+                if entry.role == "authority":
+                    self.authorities[fingerprint] = None
                 return self.certificates.admit(fingerprint, offset, entry)
             case RevocationList():
                 return self.revocation_lists.admit(entry.issuer, offset, entry)

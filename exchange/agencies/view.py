@@ -56,6 +56,13 @@ class DirectoryView:
         """Return the certificate whose DER has this SHA-256 (32 bytes); None if it isn't listed."""
         return self._records.certificates.at(fingerprint, self.offset)
 
+    def authorities(self) -> Iterator[CertificateEntry]:
+        """Yield the certificate of every issuing authority, in the order of the log."""
+        for fingerprint in tuple(self._records.authorities):
+            entry = self._records.certificates.at(fingerprint, self.offset)
+            if entry is not None and entry.role == "authority":
+                yield entry
+
     def revocation_list(self, issuer: str) -> RevocationList | None:
         """Return the newest CRL of an authority; `issuer`: SHA-256 of its certificate, lower-case hex."""
         return self._records.revocation_lists.at(issuer, self.offset)

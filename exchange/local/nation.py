@@ -70,9 +70,7 @@ def _national_groups(ministerial: list[str], under_government: list[str]) -> Ite
 
 def _province_groups(province: Agency) -> Iterator[Group]:
     code, senders = province.code, (province.code, ROOT_CODE)
-    departments, districts, communes = (
-        f"@{what}-of-{code}" for what in ("departments", "districts", "communes")
-    )
+    departments, districts, communes = (f"@{what}-of-{code}" for what in ("departments", "districts", "communes"))
     of = f"thuộc {province.name.removeprefix('UBND ')}"
     yield Group(departments, 1, f"Các sở, ban, ngành {of}", None, "department", code, (), senders)
     yield Group(districts, 1, f"UBND các quận, huyện {of}", Level.DISTRICT, None, code, (), senders)
@@ -113,9 +111,7 @@ def _local(valid_from: date) -> Iterator[Agency]:
             yield _agency(f"{code}.{number}", name, Level.PROVINCE, "department", code, valid_from)
         for district in province.below:
             code_of_district, full_title = codes[district.statistics_code], f"{district.title}, {title}"
-            yield _agency(
-                code_of_district, f"UBND {full_title}", Level.DISTRICT, "district", code, valid_from
-            )
+            yield _agency(code_of_district, f"UBND {full_title}", Level.DISTRICT, "district", code, valid_from)
             for commune in district.below:
                 name = f"UBND {commune.title}, {full_title}"
                 code_of_commune = codes[commune.statistics_code]

@@ -83,9 +83,7 @@ class Decisions:
         own = accepted.copies if accepted.status is None else []
         states = bytes(WAITING if copy.is_deliverable else UNDELIVERABLE for copy in own)
         ordinals = [copy.ordinal for copy in own]
-        packed = pack(
-            statement.digest, submission.offset, submission.append_ms, submission.topic, ordinals, states
-        )
+        packed = pack(statement.digest, submission.offset, submission.append_ms, submission.topic, ordinals, states)
         store.put(key, packed)
         self.outputs.accept(submission, statement, sender.level, accepted.copies, accepted.status)
 
@@ -109,14 +107,12 @@ class Decisions:
             named = kind.addressees(fields)
             return Accepted([self._router.superior(named[0] if named else None, sender, on)])
         copies = self._router.copies(kind.addressees(fields), sender, on)
-        if fields["thread"] is not None:
+        if fields.get("thread") is not None:
             for move in requests(store, statement, copies, submission.topic):
                 store.move(*move)
         return Accepted(copies)
 
-    def _follow(
-        self, submission: Submission, statement: Statement, on: date, store: PartitionStore
-    ) -> Accepted:
+    def _follow(self, submission: Submission, statement: Statement, on: date, store: PartitionStore) -> Accepted:
         """A status: find the copy it is about, move it, tell the other side."""
         fields = statement.fields
         recipient = self._router.view.agency(fields["recipient"])
@@ -124,6 +120,7 @@ class Decisions:
             raise Rejected("status.not_a_recipient", fields["recipient"][:40])
         ordinal = self._router.view.ordinal(recipient.code)
         taken = step(store, fields, ordinal, submission.append_ms)
+        copies = [self._router.copy_to(taken.tell, on)]
         if taken.moved:
             store.move(*taken.move)
         status = {
@@ -135,4 +132,4 @@ class Decisions:
             "state": taken.move.state,
             "reason": fields["reason"],
         }
-        return Accepted([self._router.copy_to(taken.tell, on)], status)
+        return Accepted(copies, status)

@@ -22,6 +22,7 @@ def event(
         "code": code,
         "kind": "",
         "sender": "",
+        "sender_level": 0,
         "verified": verified,
         "id": "",
         "thread": "",

@@ -70,6 +70,7 @@ class Outputs:
             self._tell(submission, statement, "recipient.closed", closed)
         written = event(submission, "accepted", statement, verified=True)
         attachments = statement.kind.attachments(statement.fields)
+        written["sender_level"] = sender_level
         written["status"] = status
         written["deliveries"] = deliveries(copies)
         if statement.kind.name == "document":
@@ -112,11 +113,6 @@ class Outputs:
         if verified and statement is not None:
             self._tell(submission, statement, rejected.code, [])
 
-    def set_aside(self, submission: Submission) -> None:
-        """Write down that an operator's signed decision stepped over it."""
-        books = self._enter(submission, event(submission, "set_aside", None, verified=False))
-        books.count_other(submission.append_ms // 60_000, "", "set_aside", "")
-
     def next_offsets(self) -> dict[Position, int]:
         """The offset after the last submission written down, of each source partition touched."""
         return {position: books.next_offset for position, books in self._books.items()}
@@ -127,8 +123,8 @@ class Outputs:
         records = list(self._records)
         for books in self._books.values():
             records.extend(books.records(offset, hop_ms, worker))
-        for partition in sorted({partition for _, partition in self._books}):
-            records.append(self._changelog(partition, stores[partition]))
+        touched = sorted({partition for _, partition in self._books})
+        records.extend(self._changelog(partition, stores[partition]) for partition in touched)
         return records
 
     def _tell(self, submission: Submission, statement: Statement, code: str, recipients: list[str]) -> None:
@@ -186,6 +182,6 @@ class Outputs:
                 for topic in SUBMISSION_TOPICS
             ],
             "puts": [{"key": key, "value": value} for key, value in puts],
-            "moves": [{"key": key, "index": index, "state": state} for key, index, state in moves],
+            "moves": [{"key": key, "index": place, "state": state} for key, place, state in moves],
         }
         return OutRecord(CHANGELOG, partition, str(partition).encode(), schema("changelog").encode(fields))

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from datetime import date
 from typing import NamedTuple
 
-from exchange.agencies.directory import DirectoryView
 from exchange.agencies.entries import Agency
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import Closed, Open, Redirected, Unknown
+from exchange.agencies.view import DirectoryView
 from exchange.errors import Rejected
 from exchange.pipeline.submission import partition_of
 

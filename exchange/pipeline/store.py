@@ -38,7 +38,7 @@ class Move(NamedTuple):
     """One copy's new state: the claim's key, the copy's place in it, the state byte (see `chain`)."""
 
     key: bytes
-    index: int
+    place: int
     state: int
 
 
@@ -57,9 +57,9 @@ class Claim(NamedTuple):
         """Directory ordinals of the recipients, in the order of their copies."""
         return Struct(f"<{self.recipients}I").unpack_from(self.packed, _HEAD.size)
 
-    def state(self, index: int) -> int:
+    def state(self, place: int) -> int:
         """The state byte of one copy."""
-        return self.packed[_HEAD.size + 4 * self.recipients + index]
+        return self.packed[_HEAD.size + 4 * self.recipients + place]
 
 
 def claim_key(thread: str, sender: str, statement_id: str) -> bytes:
@@ -67,9 +67,7 @@ def claim_key(thread: str, sender: str, statement_id: str) -> bytes:
     return sha256(f"{thread}\0{sender}\0{statement_id}".encode()).digest()[:16]
 
 
-def pack(
-    digest: bytes, offset: int, append_ms: int, topic: str, ordinals: Sequence[int], states: bytes
-) -> bytes:
+def pack(digest: bytes, offset: int, append_ms: int, topic: str, ordinals: Sequence[int], states: bytes) -> bytes:
     """Make a claim's value; `states` has one byte for each ordinal."""
     count = len(ordinals)
     head = _HEAD.pack(digest, offset, append_ms, SUBMISSION_TOPICS.index(topic), count)
@@ -106,10 +104,10 @@ class PartitionStore:
         self._staged[key] = value
         self._puts.append(Put(key, value))
 
-    def move(self, key: bytes, index: int, state: int) -> None:
+    def move(self, key: bytes, place: int, state: int) -> None:
         """Stage a copy's new state; the claim must be there."""
-        self._staged[key] = _moved(self._staged.get(key) or self._applied[key], index, state)
-        self._moves.append(Move(key, index, state))
+        self._staged[key] = _moved(self._staged.get(key) or self._applied[key], place, state)
+        self._moves.append(Move(key, place, state))
 
     def changes(self) -> tuple[list[Put], list[Move]]:
         """What is staged, in order: the body of the changelog record."""
@@ -130,8 +128,8 @@ class PartitionStore:
         """Apply one changelog record."""
         for key, value in puts:
             self._applied[key] = value
-        for key, index, state in moves:
-            self._applied[key] = _moved(self._applied[key], index, state)
+        for key, place, state in moves:
+            self._applied[key] = _moved(self._applied[key], place, state)
 
     def forget(self, before_ms: int, most: int) -> int:
         """Let go of claims accepted before `before_ms` whose copies are all final; look at `most` at a time.
@@ -157,11 +155,11 @@ def _first(entries: dict[bytes, bytes], most: int) -> Iterator[bytes]:
         yield key
 
 
-def _moved(value: bytes, index: int, state: int) -> bytes:
+def _moved(value: bytes, place: int, state: int) -> bytes:
     count = _HEAD.unpack_from(value)[4]
-    at = _HEAD.size + 4 * count + index
+    at = _HEAD.size + 4 * count + place
     return value[:at] + bytes((state,)) + value[at + 1 :]
 
 
 def _is_final(claim: Claim) -> bool:
-    return all(claim.state(index) & MAIN in _FINAL for index in range(claim.recipients))
+    return all(claim.state(place) & MAIN in _FINAL for place in range(claim.recipients))

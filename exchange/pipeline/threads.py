@@ -51,21 +51,21 @@ def requests(store: PartitionStore, statement: Statement, copies: Sequence[Copy]
 
 
 def _open(key: bytes, claim: Claim, copies: Sequence[Copy], is_recall: bool) -> list[Move]:
-    places = {ordinal: index for index, ordinal in enumerate(claim.ordinals)}
+    places = {ordinal: place for place, ordinal in enumerate(claim.ordinals)}
     opened: list[Move] = []
     refusal: Rejected | None = None
     for copy in copies:
-        index = places.get(copy.ordinal)
-        if index is None:
+        place = places.get(copy.ordinal)
+        if place is None:
             if is_recall:
                 raise Rejected("recall.not_a_recipient", f"{copy.recipient} never got the document")
             continue
         try:
-            state = ask(claim.state(index), TAKE_BACK_OPEN if is_recall else CHANGE_OPEN)
+            state = ask(claim.state(place), TAKE_BACK_OPEN if is_recall else CHANGE_OPEN)
         except Rejected as exc:
             refusal = exc
             continue
-        opened.append(Move(key, index, state))
+        opened.append(Move(key, place, state))
     if not opened and refusal is not None:
         raise refusal
     return opened
@@ -85,11 +85,11 @@ def step(store: PartitionStore, fields: Fields, ordinal: int, append_ms: int) ->
             raise Rejected("document.expired", document["id"][:64])
         raise Rejected("document.unknown", f"{document['sender'][:40]}/{document['id'][:64]}")
     try:
-        index = claim.ordinals.index(ordinal)
+        place = claim.ordinals.index(ordinal)
     except ValueError:
         raise Rejected("status.not_a_recipient", fields["recipient"][:40]) from None
     code = fields["code"]
-    before = claim.state(index)
+    before = claim.state(place)
     after = advance(before, code)
     tell = fields["recipient"] if code == TAKE_BACK_ASKED else document["sender"]
-    return Step(Move(key, index, after), after != before, tell)
+    return Step(Move(key, place, after), after != before, tell)

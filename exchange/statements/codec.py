@@ -88,9 +88,7 @@ def schemas() -> dict[bytes, Schema]:
     for path in sorted(_folder().glob("*/v*.avsc")):
         source = json.loads(path.read_text(encoding="utf-8"))
         crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(source), "CRC-64-AVRO"))
-        schema = Schema(
-            path.parent.name, int(path.stem[1:]), MAGIC + crc, parse_schema(_without_logical_types(source))
-        )
+        schema = Schema(path.parent.name, int(path.stem[1:]), MAGIC + crc, parse_schema(_without_logical_types(source)))
         known[schema.prefix] = schema
     return known
 

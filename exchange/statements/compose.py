@@ -141,5 +141,3 @@ def report(
 def encode(kind: str, fields: Fields) -> bytes:
     """The bytes to sign."""
     return schema(kind).encode(fields)
-
-

@@ -1,0 +1,1 @@
+"""A document exchange backbone: signed statements on Kafka, delivered once, traced and audited."""

@@ -1,0 +1,215 @@
+"""The hop: from submission to inbox in one Kafka transaction a batch.
+
+What a crash leaves, step by step; the next owner restores the store and goes on:
+
+| the worker dies … | inboxes, trace, offsets, store | so |
+|---|---|---|
+| before the transaction begins | untouched | the batch is read again |
+| while producing, or before the offsets are sent | written, never visible: aborted within 3 s | read again |
+| after the offsets were sent | aborted within 3 s | read again |
+| while the commit is under way | all visible or none: the broker decides | read again, or gone on from |
+| after the commit | all visible | the store is restored from its changelog |
+
+Fencing: the transaction carries the group's generation (KIP-447), so a worker that lost its partitions can't
+move their offsets; a second worker of the same name fences the first by its transactional id. Either stops the
+worker with `Fenced`. The store changes only after the commit (staged, then applied).
+
+One thread but for signatures, which are verified in two; call `run` in the thread that made the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Event
+
+import structlog
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from exchange.backbone.changelog import committed, restore
+from exchange.backbone.clients import Config, error_of, member, transactional_producer
+from exchange.backbone.directory_log import DirectoryLog
+from exchange.backbone.lanes import Lanes
+from exchange.backbone.reading import record_of
+from exchange.backbone.transaction import Probe, Transactions
+from exchange.backbone.verifying import Verifying
+from exchange.errors import InvariantBroken, Rejected, Unavailable
+from exchange.pipeline.decide import Decisions, Verdict
+from exchange.pipeline.outputs import Position, Rules
+from exchange.pipeline.routing import Router
+from exchange.pipeline.store import PartitionStore
+from exchange.pipeline.submission import Submission
+from exchange.statements import SUBMISSION_TOPICS
+
+GROUP = "hop"
+BATCH_RECORDS_MAX = 1_000
+BATCH_BYTES_MAX = 16 * 1024 * 1024
+OUTPUT_BYTES_MAX = 16 * 1024 * 1024
+POLL_S = 0.01
+WORLD_RETRY_S = 1.0
+REMEMBER_MS = 46 * 86_400_000
+"""One day longer than the window that the gate accepts."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Owned:
+    """What a worker holds of one assignment. `positions`: next offset of every input."""
+
+    positions: dict[Position, int]
+    stores: dict[int, PartitionStore]
+    lanes: Lanes
+
+
+class Hop:
+    """One worker. `name` is its identity over restarts: group instance and transactional id."""
+
+    def __init__(
+        self, base: Config, rules: Rules, directory: DirectoryLog, verifying: Verifying, probe: Probe = lambda _: None
+    ) -> None:
+        self._base = base
+        self._rules = rules
+        self._directory = directory
+        self._verifying = verifying
+        self._probe = probe
+        self._consumer: Consumer = member(base, GROUP, rules.worker)
+        self._transactions = Transactions(transactional_producer(base, f"{GROUP}-{rules.worker}"), probe)
+        self._owned = Owned({}, {}, Lanes(self._consumer, {}))
+        self._router = Router(directory.directory.latest(), rules.inbox_partitions)
+        verifying.renew(self._router.view)
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop` is set. Raises: Fenced, InvariantBroken; both end the process."""
+        self._consumer.subscribe(
+            list(SUBMISSION_TOPICS), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+        try:
+            while not stop.is_set():
+                try:
+                    self._turn()
+                except Unavailable as exc:
+                    log.warning("hop.waiting", worker=self._rules.worker, code=exc.code, detail=exc.detail)
+                    self._rewind()
+                    stop.wait(WORLD_RETRY_S)
+        finally:
+            self._consumer.close()
+
+    def _turn(self) -> None:
+        """Read, verify and commit one batch, in as many transactions as its outputs need."""
+        self._follow_directory()
+        self._owned.lanes.arrange(self._owned.positions)
+        submissions = self._poll()
+        if not submissions:
+            return
+        verdicts = self._verdicts(submissions)
+        self._probe("verified")
+        start = 0
+        while start < len(submissions):
+            start = self._transact(submissions, verdicts, start)
+
+    def _poll(self) -> list[Submission]:
+        """Read the next batch, bounded by records, bytes and time; urgent first, each log in its order."""
+        submissions: list[Submission] = []
+        size, deadline = 0, time.monotonic() + POLL_S
+        while len(submissions) < BATCH_RECORDS_MAX and size < BATCH_BYTES_MAX:
+            wait = max(deadline - time.monotonic(), 0.0)
+            messages = self._consumer.consume(min(250, BATCH_RECORDS_MAX - len(submissions)), timeout=wait)
+            for message in messages:
+                submission = _submission(message)
+                size += len(submission.value)
+                submissions.append(submission)
+            if not messages or wait == 0.0:
+                break
+        if submissions:
+            self._probe("polled")
+            submissions.sort(key=lambda s: SUBMISSION_TOPICS.index(s.topic))
+        return submissions
+
+    def _verdicts(self, submissions: Sequence[Submission]) -> list[Verdict]:
+        """Verify a batch; if a certificate is unknown, first make sure that the directory isn't just behind."""
+        verdicts = self._verifying.verdicts(submissions)
+        unknown = any(isinstance(v, Rejected) and v.code == "certificate.unknown" for v in verdicts)
+        if unknown and self._directory.catch_up():
+            self._follow_directory()
+            return self._verifying.verdicts(submissions)
+        return verdicts
+
+    def _transact(self, submissions: Sequence[Submission], verdicts: Sequence[Verdict], start: int) -> int:
+        """Take submissions from `start` until the output bound; returns where to go on."""
+        owned = self._owned
+        decisions = Decisions(self._rules, self._router, owned.stores, owned.positions)
+        end = start
+        while end < len(submissions) and decisions.outputs.size_bytes < OUTPUT_BYTES_MAX:
+            decisions.decide(submissions[end], verdicts[end])
+            end += 1
+        records = decisions.outputs.records(owned.stores, int(time.time() * 1000))
+        after = decisions.outputs.next_offsets()
+        self._probe("decided")
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in after.items()]
+        self._transactions.write(records, offsets, self._consumer.consumer_group_metadata())
+        oldest_ms = submissions[start].append_ms - REMEMBER_MS
+        for partition in {partition for _, partition in after}:
+            owned.stores[partition].apply()
+            owned.stores[partition].forget(oldest_ms, 2 * (end - start))
+        owned.positions.update(after)
+        self._probe("applied")
+        return end
+
+    def _rewind(self) -> None:
+        """After an abort: forget what was staged and read again from what is committed."""
+        for store in self._owned.stores.values():
+            store.drop()
+        self._read_from(self._owned)
+
+    def _read_from(self, owned: Owned) -> None:
+        """Read every input from its position, with no lane paused (a pause would survive)."""
+        inputs = [TopicPartition(t, p, offset) for (t, p), offset in owned.positions.items()]
+        self._consumer.assign(inputs)
+        self._consumer.resume(inputs)
+        self._owned = Owned(owned.positions, owned.stores, Lanes(self._consumer, owned.positions))
+
+    def _follow_directory(self) -> None:
+        if self._directory.poll() or self._router.view.offset != self._directory.directory.next_offset:
+            view = self._directory.directory.latest()
+            self._router = Router(view, self._rules.inbox_partitions)
+            self._verifying.renew(view)
+
+    def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        """Restore before the first record is read; keep a store that nobody else can have moved on."""
+        partitions = sorted({tp.partition for tp in assigned})
+        if len(assigned) != len(partitions) * len(SUBMISSION_TOPICS):
+            raise InvariantBroken(f"inputs are not co-partitioned: {assigned}")
+        began = time.monotonic()
+        positions = committed(consumer, partitions)
+        kept = {p: self._owned.stores[p] for p in partitions if self._is_current(p, positions)}
+        missing = [p for p in partitions if p not in kept]
+        wanted = {(topic, p): offset for (topic, p), offset in positions.items() if p in missing}
+        stores = kept | restore(self._base, wanted, missing)
+        self._read_from(Owned(positions, stores, Lanes(consumer, positions)))
+        seconds = round(time.monotonic() - began, 3)
+        claims = sum(len(store) for store in stores.values())
+        log.info("hop.assigned", worker=self._rules.worker, partitions=partitions, claims=claims, seconds=seconds)
+
+    def _is_current(self, partition: int, positions: dict[Position, int]) -> bool:
+        return partition in self._owned.stores and all(
+            positions[topic, partition] == self._owned.positions[topic, partition] for topic in SUBMISSION_TOPICS
+        )
+
+    def _revoked(self, _: Consumer, revoked: list[TopicPartition]) -> None:
+        """No transaction is open across a poll, so there is nothing to finish."""
+        log.info("hop.revoked", worker=self._rules.worker, partitions=sorted({tp.partition for tp in revoked}))
+
+
+def _submission(message: Message) -> Submission:
+    failure = message.error()
+    if failure is not None:
+        raise error_of(failure)
+    read = record_of(message)
+    traceparent = None
+    headers = message.headers()
+    for name, value in headers if isinstance(headers, list) else ():
+        if name == "traceparent" and isinstance(value, bytes) and len(value) == 55:  # W3C, version 00
+            traceparent = value
+    return Submission(read.topic, read.partition, read.offset, read.append_ms, read.key, read.value, traceparent)

@@ -1,0 +1,56 @@
+"""How far the hop is behind: what lies in the submission topics beyond its committed offsets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from exchange.backbone.changelog import committed
+from exchange.backbone.clients import Config, error, reader
+from exchange.errors import Unavailable
+from exchange.statements import SUBMISSION_TOPICS
+
+POLL_S = 0.1
+
+
+def hop_lag(base: Config, group: str, partitions: int) -> dict[str, int]:
+    """Records not yet committed by the hop's group, by submission topic. Raises: Unavailable."""
+    consumer = reader(base, group_id=group)
+    try:
+        return _lag(consumer, partitions)
+    finally:
+        consumer.close()
+
+
+def await_hop(
+    base: Config, group: str, partitions: int, timeout_s: float, told: Callable[[int], None] = lambda _: None
+) -> None:
+    """Wait until the hop has dealt with everything that was submitted by now.
+
+    `told`: called with the lag each time it is looked at. Raises: Unavailable ``hop.behind`` after `timeout_s`.
+    """
+    consumer = reader(base, group_id=group)
+    deadline = time.monotonic() + timeout_s
+    try:
+        while lag := sum(_lag(consumer, partitions).values()):
+            told(lag)
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    "hop.behind", f"{lag} records still wait after {timeout_s:.0f} s; is `exchange run` on?"
+                )
+            time.sleep(POLL_S)
+    finally:
+        consumer.close()
+
+
+def _lag(consumer: Consumer, partitions: int) -> dict[str, int]:
+    lag = dict.fromkeys(SUBMISSION_TOPICS, 0)
+    for (topic, partition), position in committed(consumer, range(partitions)).items():
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+        except KafkaException as exc:
+            raise error(exc) from exc
+        lag[topic] += max(high - max(position, low), 0)
+    return lag

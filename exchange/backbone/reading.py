@@ -1,0 +1,90 @@
+"""Reading a topic from a place to its end, outside any group.
+
+Guarantees: each partition is read in order to its last stable offset as it was when that was reached (a record
+of an open or aborted transaction is never seen). The end is the client's own end-of-partition event, because
+the last record of a log may be a transaction marker, which no position ever reaches.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from exchange.backbone.clients import Config, error, reader
+from exchange.errors import InvariantBroken, Unavailable
+
+SILENCE_TIMEOUT_S = 60.0
+
+
+class Read(NamedTuple):
+    """One record read. `append_ms`: the broker's clock."""
+
+    topic: str
+    partition: int
+    offset: int
+    append_ms: int
+    key: bytes | None
+    value: bytes
+
+
+def record_of(message: Message) -> Read:
+    """The record in a message that bears no error."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise InvariantBroken("a message without coordinates")
+    key, value = message.key(), message.value()
+    return Read(topic, partition, offset, message.timestamp()[1], _bytes(key), _bytes(value) or b"")
+
+
+def _bytes(data: str | bytes | None) -> bytes | None:
+    return data.encode() if isinstance(data, str) else data
+
+
+def partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """The partitions of a topic; Unavailable ``kafka.topic_missing``."""
+    try:
+        found = consumer.list_topics(topic, timeout=SILENCE_TIMEOUT_S).topics[topic]
+    except KafkaException as exc:
+        raise error(exc) from exc
+    if found.error is not None:
+        raise Unavailable("kafka.topic_missing", f"{topic}: {found.error}; run `exchange init`")
+    return sorted(found.partitions)
+
+
+def read_to_end(base: Config, starts: Mapping[tuple[str, int], int | None]) -> Iterator[list[Read]]:
+    """Read the given partitions from their start offset (None: the oldest kept) to their ends, in portions.
+
+    Raises: Unavailable when the broker stays silent for `SILENCE_TIMEOUT_S`.
+    """
+    if not starts:
+        return
+    consumer = reader(base, enable_partition_eof=True, fetch_wait_max_ms=10)
+    try:
+        consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING if o is None else o) for (t, p), o in starts.items()])
+        yield from _portions(consumer, set(starts))
+    finally:
+        consumer.close()
+
+
+def _portions(consumer: Consumer, unfinished: set[tuple[str, int]]) -> Iterator[list[Read]]:
+    heard = time.monotonic()
+    while unfinished:
+        messages = consumer.consume(2000, timeout=0.02)
+        if messages:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > SILENCE_TIMEOUT_S:
+            raise Unavailable("kafka.silent", f"nothing from {sorted(unfinished)[:3]} for {SILENCE_TIMEOUT_S} s")
+        portion: list[Read] = []
+        for message in messages:
+            failure = message.error()
+            if failure is None:
+                portion.append(record_of(message))
+            elif failure.code() == KafkaError._PARTITION_EOF:
+                unfinished.discard((message.topic() or "", message.partition() or 0))
+            else:
+                raise Unavailable("kafka.unavailable", failure.str())
+        if portion:
+            yield portion

@@ -1,0 +1,5 @@
+"""The command line `exchange`."""
+
+from exchange.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,74 @@
+"""The command line: `exchange …`. One module a group of commands; this one joins them and maps errors.
+
+Exit codes: 0 done · 1 the answer is no · 2 misuse · 3 the world is not available.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from exchange.cli import agencies, auditing, demo, keys, publishing, receiving, running, services, simulating, tracing
+from exchange.cli import world as worlds
+from exchange.cli.output import explain
+from exchange.errors import ExchangeError
+from exchange.local.home import DEFAULT_HOME
+
+app = typer.Typer(
+    name="exchange",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Signed documents between a country's agencies: delivered once, traced, provable.\n\n"
+    "Start here: `exchange demo`.\n\n"
+    "Exit codes: 0 done, 1 the answer is no, 2 misuse, 3 the world is not available.",
+)
+
+services.register(app)
+app.add_typer(agencies.app, name="agency")
+app.add_typer(keys.app, name="keys")
+publishing.register(app)
+receiving.register(app)
+tracing.register(app)
+running.register(app)
+simulating.register(app)
+auditing.register(app)
+demo.register(app)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    home: Annotated[
+        Path, typer.Option(envvar="EXCHANGE_HOME", help="Folder of the embedded services, keys and files.")
+    ] = DEFAULT_HOME,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(envvar="EXCHANGE_BOOTSTRAP_SERVERS", help="A real Kafka cluster instead.")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(envvar="EXCHANGE_DATABASE_URL", help="A real PostgreSQL server instead.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step to standard error.")] = False,
+) -> None:
+    """Resolve the world once, before any command."""
+    level = logging.INFO if verbose else logging.WARNING
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    context.obj = worlds.from_options(home, bootstrap_servers, database_url)
+
+
+def main() -> None:
+    """Run the command line; the console script."""
+    try:
+        app()
+    except ExchangeError as exc:
+        sys.exit(explain(exc))
+    except KeyboardInterrupt:
+        sys.exit(130)

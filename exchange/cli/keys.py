@@ -1,0 +1,95 @@
+"""`exchange keys create | revoke`: the demo authority."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from exchange.cli import world as worlds
+from exchange.cli.output import NO, OUT, VIETNAM, clock, print_json, table
+from exchange.cli.world import World
+from exchange.errors import Rejected
+from exchange.local.founding import listed, now_ms, publish, revocations
+from exchange.local.issuing import Issued, KeyKind
+from exchange.views.suspects import accepted_since
+from exchange.views.trace_store import TraceStore
+
+app = typer.Typer(no_args_is_help=True, help="The demo authority's certificates, as files that openssl reads.")
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="Code of the unit.")],
+    leader: Annotated[str | None, typer.Option(help="Directory id of a leader, such as H26-L1.")] = None,
+    key: Annotated[KeyKind, typer.Option(help="Kind of key.")] = "p256",
+    renew: Annotated[bool, typer.Option(help="Issue a new one; the old one stays valid beside it.")] = False,
+) -> None:
+    """Issue a certificate for a unit's seal or a leader, and list it in the directory.
+
+    Example: `exchange keys create H26` · `exchange keys create H26 --leader H26-L1 --key rsa2048`
+    """
+    world = worlds.of(context)
+    view = world.directory_log.directory.latest()
+    agency = view.agency(code)
+    if agency is None:
+        raise Rejected("sender.unknown", code)
+    person = view.leader(leader) if leader is not None else None
+    if leader is not None and (person is None or person.agency != agency.code):
+        raise Rejected("signature.leader_not_listed", f"{leader} is no leader of {agency.code}")
+    saved = [one for one in world.authority.issued(agency.code) if one.leader == leader]
+    if renew or not saved:
+        name = agency.name if person is None else person.name
+        issued = world.authority.issue(agency.code, name, leader, key)
+        world.authority.save(issued)
+    else:
+        issued = saved[0]
+    if view.certificate(issued.fingerprint) is None:
+        publish(world.base, world.authority, listed([issued]))
+    folder = world.home.keys / "agencies" / agency.code
+    OUT.print(f"{folder}/{leader or 'seal'}.crt.pem  {issued.fingerprint.hex()}", highlight=False, soft_wrap=True)
+
+
+@app.command("revoke")
+def revoke(
+    context: typer.Context,
+    code: Annotated[str, typer.Argument(help="Code of the unit whose certificate is revoked.")],
+    leader: Annotated[str | None, typer.Option(help="A leader's certificate instead of the seal.")] = None,
+    compromised_since: Annotated[
+        datetime | None, typer.Option(help="Since when the key may have been another's (Vietnam's time).")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="RFC 5280's word.")] = "keyCompromise",
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Revoke a certificate from now on, and list what was accepted after the key may have been lost.
+
+    Example: `exchange keys revoke H26 --compromised-since 2026-11-20T08:00:00`
+    """
+    world = worlds.of(context)
+    issued = _issued(world, code, leader)
+    now = now_ms()
+    since = now if compromised_since is None else int(compromised_since.replace(tzinfo=VIETNAM).timestamp() * 1000)
+    invalidity = None if compromised_since is None else since
+    world.authority.revoke(issued.certificate, now, invalidity, reason)
+    publish(world.base, world.authority, [revocations(world.authority)])
+    suspects = accepted_since(TraceStore(world.database_url), issued.fingerprint, since) if invalidity else []
+    if json:
+        print_json([one._asdict() for one in suspects])
+    else:
+        OUT.print(f"Revoked {issued.fingerprint.hex()} of {issued.agency} from now on.", highlight=False)
+        if invalidity:
+            rows = [(one.id, one.kind, clock(one.append_ms), one.subject or "") for one in suspects]
+            table(
+                "Suspect: accepted since the key may have been another's", ("id", "kind", "accepted", "subject"), rows
+            )
+
+
+def _issued(world: World, code: str, leader: str | None) -> Issued:
+    agency = world.directory_log.directory.latest().agency(code)
+    found = [] if agency is None else [one for one in world.authority.issued(agency.code) if one.leader == leader]
+    if not found:
+        OUT.print(f"{code} has no such certificate. See `exchange agency show {code}`.", markup=False)
+        raise typer.Exit(NO)
+    return found[0]

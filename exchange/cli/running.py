@@ -1,0 +1,115 @@
+"""`exchange run`: the stream processors; and the hidden commands that they are."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from threading import Event
+from typing import Annotated
+
+import structlog
+import typer
+
+from exchange.agencies import BACKBONE_CODE
+from exchange.backbone.hop import Hop
+from exchange.backbone.verifying import Verifying
+from exchange.cli import world as worlds
+from exchange.cli.output import OUT, explain
+from exchange.cli.world import World
+from exchange.errors import ExchangeError, InvariantBroken
+from exchange.local.crew import BUG, Crew, stop_crew
+from exchange.pipeline.outputs import Rules
+from exchange.signatures import sign_record
+from exchange.views.trace_projection import TraceProjection
+from exchange.views.trace_store import TraceStore
+
+log = structlog.get_logger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(run)
+    app.command("worker", hidden=True)(worker)
+    app.command("project", hidden=True)(project)
+
+
+def run(
+    context: typer.Context,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Workers of the hop.")] = 1,
+    detach: Annotated[bool, typer.Option(help="Leave them running; `exchange down` stops them.")] = False,
+) -> None:
+    """Run the stream processors until Ctrl-C: the hop's workers and the trace store's projection.
+
+    Example: `exchange run --workers 2`
+    """
+    world = worlds.of(context)
+    world.authority  # noqa: B018  fail now, not in every worker
+    crew = Crew(world.home, options_of(world), workers)
+    crew.start()
+    if detach:
+        OUT.print(f"{workers} worker(s) and the trace store are running; `exchange down` stops them.")
+        return
+    OUT.print(f"{workers} worker(s) and the trace store are running. Ctrl-C stops them.")
+    try:
+        crew.watch(stop_on_signals())
+    finally:
+        stop_crew(world.home)
+
+
+def worker(context: typer.Context, name: str) -> None:
+    """One worker of the hop, under the name that it keeps over restarts."""
+    world = worlds.of(context)
+    stop = stop_on_signals()
+    _run_to_its_end(lambda: make_hop(world, name).run(stop))
+
+
+def project(context: typer.Context) -> None:
+    """The projection of the trace into PostgreSQL."""
+    world = worlds.of(context)
+    stop = stop_on_signals()
+    _run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url)).run(stop))
+
+
+def make_hop(world: World, name: str) -> Hop:
+    """A worker of the hop in this world."""
+    authority = world.authority
+    key = authority.backbone.signing_key
+    rules = Rules(
+        partitions=world.layout.keyed,
+        inbox_partitions=world.layout.inbox,
+        backbone=BACKBONE_CODE,
+        notary=lambda statement: sign_record(statement, [key], []),
+        worker=name,
+    )
+    verifying = Verifying([authority.root_certificate], [authority.storage_key])
+    return Hop(world.base, rules, world.directory_log, verifying)
+
+
+def options_of(world: World) -> list[str]:
+    """The global options that lead a child process to the same world."""
+    options = ["--verbose", "--home", str(world.home.folder)]
+    if world.bootstrap_servers is not None:
+        options += ["--bootstrap-servers", world.bootstrap_servers]
+    if world.database is not None:
+        options += ["--database-url", world.database]
+    return options
+
+
+def stop_on_signals() -> Event:
+    """An event that SIGINT and SIGTERM set."""
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _run_to_its_end(work: Callable[[], None]) -> None:
+    """Say what ended the process, and end it with a code that the crew understands."""
+    try:
+        work()
+    except InvariantBroken as exc:
+        log.critical("stopped.by_a_bug", detail=exc.detail)
+        sys.exit(BUG)
+    except ExchangeError as exc:
+        sys.exit(explain(exc))

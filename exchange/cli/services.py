@@ -1,0 +1,142 @@
+"""`exchange up | down | status | init`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from confluent_kafka import KafkaException, TopicPartition
+
+from exchange.backbone import topics
+from exchange.backbone.clients import error, reader
+from exchange.backbone.hop import GROUP
+from exchange.backbone.lag import hop_lag
+from exchange.cli import world as worlds
+from exchange.cli.output import ERR, NO, NO_WORLD, OUT, clock, print_json, size, table
+from exchange.cli.world import World
+from exchange.errors import Unavailable
+from exchange.local import services
+from exchange.local.founding import found
+from exchange.local.progress import Report, on_terminal
+from exchange.statements import SUBMISSION_TOPICS
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+    app.command("init")(init)
+
+
+def up(context: typer.Context) -> None:
+    """Start the embedded Kafka and PostgreSQL, and wait until they answer.
+
+    Example: `exchange up` · `exchange --home /srv/exchange up`
+    """
+    with on_terminal(ERR) as report:
+        found_services = services.up(worlds.of(context).home, report)
+    OUT.print(f"Kafka at {found_services.bootstrap_servers}, PostgreSQL ready.", highlight=False)
+
+
+def down(context: typer.Context) -> None:
+    """Stop the embedded services; nothing is lost.
+
+    Example: `exchange down`
+    """
+    services.down(worlds.of(context).home)
+    OUT.print("Stopped. `exchange up` brings everything back.", highlight=False)
+
+
+def init(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Change existing topics without asking.")] = False,
+) -> None:
+    """Make topics, demo keys and the directory of 2022. Safe to repeat; shows a difference before changing.
+
+    Example: `exchange init`
+    """
+    with on_terminal(ERR) as report:
+        if not prepare(worlds.of(context), report, change=yes):
+            raise typer.Exit(NO)
+    OUT.print("Ready.")
+
+
+def prepare(world: World, report: Report, *, change: bool) -> bool:
+    """Topics, keys, directory. False if existing topics differ and `change` isn't given (they are shown)."""
+    report("Making topics")
+    found_difference = topics.difference(world.admin, world.layout)
+    if found_difference.changes and not change:
+        rows = [(name, key, now or "–", then) for name, key, now, then in found_difference.changes]
+        table("Topics that differ (repeat with --yes to change them)", ("topic", "setting", "now", "then"), rows)
+        return False
+    topics.apply(world.admin, found_difference)
+    found(world.home, world.base, report)
+    return True
+
+
+def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Show each process, topic, lag and disk.
+
+    Example: `exchange status --json`
+    """
+    world = worlds.of(context)
+    processes = services.status(world.home) if world.is_embedded else []
+    try:
+        rows = _topic_rows(world)
+        reachable = True
+    except Unavailable as exc:
+        rows, reachable = [], False
+        ERR.print(f"Kafka doesn't answer: {exc.detail}", markup=False, highlight=False)
+    if json:
+        print_json({
+            "processes": [
+                {"name": p.name, "pid": p.pid, "state": p.state, "resident_bytes": p.resident_bytes,
+                 "address": p.address, "disk_bytes": p.disk_bytes}
+                for p in processes
+            ],
+            "topics": [{"topic": t, "partitions": n, "records": r, "lag": lag} for t, n, r, lag in rows],
+        })  # fmt: skip
+    else:
+        if processes:
+            table(
+                "Processes",
+                ("name", "state", "pid", "memory", "disk", "address", "since"),
+                [
+                    (p.name, p.state, p.pid, size(p.resident_bytes), size(p.disk_bytes), p.address,
+                     clock(int(p.since.timestamp() * 1000)) if p.since else "")
+                    for p in processes
+                ],
+                right=("pid", "memory", "disk"),
+            )  # fmt: skip
+        cells = [(t, n, f"{r:,}", "–" if lag is None else f"{lag:,}") for t, n, r, lag in rows]
+        table(
+            "Topics",
+            ("topic", "partitions", "records", "hop's lag"),
+            cells,
+            right=("partitions", "records", "hop's lag"),
+        )
+    if not reachable:
+        raise typer.Exit(NO_WORLD)
+
+
+def _topic_rows(world: World) -> list[tuple[str, int, int, int | None]]:
+    """Topic, partitions, records (offsets, markers included), and the hop's lag where it has one."""
+    consumer = reader(world.base, group_id=GROUP)
+    try:
+        existing = consumer.list_topics(timeout=10).topics
+        lag = hop_lag(world.base, GROUP, world.layout.keyed) if all(t in existing for t in SUBMISSION_TOPICS) else {}
+        rows: list[tuple[str, int, int, int | None]] = []
+        for topic in world.layout.topics:
+            if topic.name not in existing:
+                continue
+            records = 0
+            for partition in existing[topic.name].partitions:
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic.name, partition), timeout=10)
+                records += high - low
+            rows.append((topic.name, len(existing[topic.name].partitions), records, lag.get(topic.name)))
+        return rows
+    except KafkaException as exc:
+        raise error(exc) from exc
+    finally:
+        consumer.close()

@@ -1,0 +1,114 @@
+"""Where a command works: the home, the services, the keys; resolved once, with errors that say what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import typer
+from confluent_kafka.admin import AdminClient
+
+from exchange.backbone.attachments import Attachments
+from exchange.backbone.clients import Config, connection
+from exchange.backbone.directory_log import DirectoryLog
+from exchange.backbone.inbox import Opener
+from exchange.backbone.topics import Layout, layout
+from exchange.errors import Misconfigured, Unavailable
+from exchange.local.authority import Authority
+from exchange.local.home import DEFAULT_HOME, Home
+from exchange.local.kafka import KafkaCluster
+from exchange.local.postgres import PostgresServer
+from exchange.signatures import Trust, TrustCache
+
+
+@dataclass(frozen=True)
+class World:
+    """The world of one command. Explicit addresses win over the home's embedded services."""
+
+    home: Home
+    bootstrap_servers: str | None = None
+    database: str | None = None
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether Kafka is the home's own."""
+        return self.bootstrap_servers is None
+
+    @cached_property
+    def base(self) -> Config:
+        """The settings that all Kafka clients share; Unavailable if the embedded broker is down."""
+        if self.bootstrap_servers is not None:
+            return connection(self.bootstrap_servers)
+        state = self.home.state()
+        if state is None:
+            raise Unavailable("services.down", f"{self.home.folder} has no services yet; run `exchange up`")
+        cluster = KafkaCluster(self.home, state.nodes)
+        if not cluster.is_running:
+            raise Unavailable("services.down", "Kafka isn't running; run `exchange up`")
+        return connection(cluster.bootstrap_servers)
+
+    @cached_property
+    def database_url(self) -> str:
+        """The trace store's database; Unavailable if the embedded server is down."""
+        if self.database is not None:
+            return self.database
+        if self.home.state() is None:
+            raise Unavailable("services.down", f"{self.home.folder} has no services yet; run `exchange up`")
+        server = PostgresServer(self.home)
+        if not server.is_running:
+            raise Unavailable("services.down", "PostgreSQL isn't running; run `exchange up`")
+        return server.url
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The topics as they should be."""
+        return layout(embedded=self.is_embedded)
+
+    @cached_property
+    def admin(self) -> AdminClient:
+        """An administrative client."""
+        return AdminClient(self.base)
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The demo authority's folder; Misconfigured before `exchange init`."""
+        if not Authority.exists(self.home.keys):
+            raise Misconfigured([f"no keys in {self.home.keys}; run `exchange init`"])
+        return Authority.open(self.home.keys)
+
+    @cached_property
+    def directory_log(self) -> DirectoryLog:
+        """The directory, read to its end."""
+        return DirectoryLog(self.base, self.authority.registrar_public_key)
+
+    @cached_property
+    def opener(self) -> Opener:
+        """Opens deliveries, by the directory as of the offset that the hop decided by."""
+        log, roots, cache = self.directory_log, [self.authority.root_certificate], TrustCache()
+
+        @lru_cache(maxsize=64)
+        def trust_at(offset: int) -> Trust:
+            if log.directory.next_offset < offset:
+                log.catch_up()
+            return Trust(log.directory.at(offset), roots, cache)
+
+        return Opener(trust_at, self.authority.backbone.private_key.public_key())
+
+    @cached_property
+    def attachments(self) -> Attachments:
+        """The object store of the home."""
+        return Attachments(self.home.attachments, self.authority.storage_key)
+
+
+def of(context: typer.Context) -> World:
+    """The world that the global options chose."""
+    world = context.obj
+    if not isinstance(world, World):
+        world = World(Home(DEFAULT_HOME))
+    return world
+
+
+def from_options(home: Path, bootstrap_servers: str | None, database_url: str | None) -> World:
+    """Make a world from the global options."""
+    return World(Home(home), bootstrap_servers, database_url)

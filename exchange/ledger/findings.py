@@ -1,0 +1,90 @@
+"""What an audit can find: the stable codes, and the list of what it found.
+
+Guarantees: everything found is counted; of each code only the first `LISTED_MAX` are listed, so that a lost
+topic doesn't take the auditor's memory with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from exchange.ledger.books import Coordinates, Finding
+
+LISTED_MAX = 1_000
+
+CODES = {
+    "audit.missing_event": "the hop passed a submission, but the trace has no event of it",
+    "audit.doubled_event": "a submission has more than one event",
+    "audit.surplus_event": "an event is about a submission that isn't there",
+    "audit.event_out_of_order": "an event comes after that of a later submission",
+    "audit.altered_event": "an event says something else than its submission",
+    "audit.wrongly_accepted": "a statement was accepted that the directory or its place forbids",
+    "audit.missing_copy": "the trace omits a recipient of an accepted statement",
+    "audit.surplus_copy": "the trace names a recipient that an accepted statement doesn't have",
+    "audit.altered_copy": "the trace has another level, partition or origin of a recipient's copy",
+    "audit.missing_delivery": "an inbox lacks an accepted statement",
+    "audit.doubled_delivery": "an inbox holds an accepted statement twice",
+    "audit.surplus_delivery": "an inbox holds what no accepted statement led to",
+    "audit.altered_delivery": "a delivery differs from its submission",
+    "audit.misplaced_delivery": "a delivery or notice lies in an inbox partition that isn't its recipients'",
+    "audit.delivery_out_of_order": "a delivery comes after that of a later submission of the same partition",
+    "audit.missing_recipient": "a delivery omits a recipient",
+    "audit.surplus_recipient": "a delivery names a recipient too many",
+    "audit.missing_notice": "a sender was not told of a rejection or of closed recipients",
+    "audit.doubled_notice": "a sender was told twice",
+    "audit.surplus_notice": "an inbox holds a notice of nothing that happened",
+    "audit.altered_notice": "a notice says something else than what happened",
+    "audit.missing_dead_letter": "a rejected submission was not kept as evidence",
+    "audit.doubled_dead_letter": "a rejected submission was kept twice",
+    "audit.surplus_dead_letter": "a dead letter is about a submission that was not rejected",
+    "audit.altered_dead_letter": "a dead letter differs from its submission or event",
+    "audit.duplicate_without_original": "a duplicate's original was not accepted before it",
+    "audit.id_accepted_twice": "two accepted statements have the same thread, sender and id",
+    "audit.receipt_without_delivery": "a receipt was accepted about a copy that never was delivered",
+    "audit.delta_gap": "the throughput deltas leave out offsets",
+    "audit.delta_repeated": "the throughput deltas cover offsets twice",
+    "audit.delta_sums": "a throughput delta differs from the recount",
+    "audit.missing_claim": "the duplicate store's log lacks an accepted statement",
+    "audit.doubled_claim": "the duplicate store's log has an accepted statement twice",
+    "audit.surplus_claim": "the duplicate store's log has what was not accepted",
+    "audit.altered_claim": "the duplicate store's log holds another id or digest",
+    "audit.store_gap": "the duplicate store's log goes back, or doesn't match the committed offsets",
+    "audit.misplaced_record": "a record of the hop lies in another partition than its source's",
+    "audit.unreadable_record": "a record of the hop can't be decoded",
+}
+"""Each code of a finding and what it means."""
+
+
+class Findings:
+    """What was found so far. `doubted`: submissions whose outcome is unknown, so nothing can be asked of it."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.listed: list[Finding] = []
+        self.doubted: set[Coordinates] = set()
+        self.total = 0
+
+    def add(self, code: str, at: Coordinates, sentence: str, statement_id: str = "") -> None:
+        """Note one finding."""
+        self.total += 1
+        count = self.counts[code] = self.counts.get(code, 0) + 1
+        if count <= LISTED_MAX:
+            self.listed.append(Finding(code, at, statement_id, f"{CODES[code]}: {sentence}"))
+
+    def doubt(self, at: Coordinates) -> None:
+        """Remember that the outcome of a submission is unknown; bounded like the list."""
+        if len(self.doubted) < LISTED_MAX:
+            self.doubted.add(at)
+
+    def nameless(self) -> dict[tuple[str, int], set[int]]:
+        """The offsets, by source partition, of the listed findings that have no statement's id yet."""
+        wanted: dict[tuple[str, int], set[int]] = {}
+        for finding in self.listed:
+            if not finding.id:
+                wanted.setdefault((finding.at.topic, finding.at.partition), set()).add(finding.at.offset)
+        return wanted
+
+    def name(self, ids: Iterable[tuple[Coordinates, str]]) -> None:
+        """Fill in the ids of the listed findings that have none."""
+        known = dict(ids)
+        self.listed = [f if f.id else f._replace(id=known.get(f.at, "")) for f in self.listed]

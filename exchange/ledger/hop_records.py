@@ -1,0 +1,88 @@
+"""The hop's own records of one partition, decoded, each of them for the source partition that it lies with.
+
+Guarantees: what can't be decoded, or belongs in another partition, is a finding and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from exchange.backbone.reading import Read
+from exchange.errors import Rejected
+from exchange.ledger.books import Coordinates
+from exchange.ledger.columns import Column
+from exchange.ledger.cut import Cut, Source
+from exchange.ledger.findings import Findings
+from exchange.ledger.tally import Tally
+from exchange.statements import SUBMISSION_TOPICS, Fields, identify, schema
+
+TRACE = "trace"
+DEAD_LETTERS = "dead-letters"
+DELTAS = "throughput.deltas"
+STORE = "store"
+
+_SCHEMAS = {TRACE: "trace", DEAD_LETTERS: "dead_letter", DELTAS: "delta", STORE: "changelog"}
+
+
+class HopRecords:
+    """Reads and decodes; counts what it read."""
+
+    def __init__(self, source: Source, tally: Tally, findings: Findings) -> None:
+        self._source = source
+        self._tally = tally
+        self._findings = findings
+
+    def submissions(self, topic: str, number: int) -> Iterator[Read]:
+        """The submissions of one source partition, as they are."""
+        count = 0
+        for read in self._source.read(topic, number):
+            count += 1
+            yield read
+        self._count(topic, count)
+
+    def keyed(self, topic: str, number: int) -> Iterator[Fields]:
+        """The records of a topic that is co-partitioned with the submissions."""
+        for read, fields in self.decoded(topic, number, _SCHEMAS[topic]):
+            if fields["partition"] != number or fields.get("topic", SUBMISSION_TOPICS[0]) not in SUBMISSION_TOPICS:
+                at = Coordinates(read.topic, read.partition, read.offset)
+                self._findings.add("audit.misplaced_record", at, f"of {fields.get('topic')}/{fields['partition']}")
+                continue
+            yield fields
+
+    def decoded(self, topic: str, number: int, schema_name: str) -> Iterator[tuple[Read, Fields]]:
+        """The records of any topic of the hop's, with where they lie."""
+        known = schema(schema_name)
+        count = 0
+        for read in self._source.read(topic, number):
+            count += 1
+            try:
+                found = known if read.value.startswith(known.prefix) else identify(read.value)
+                if found.name != schema_name:
+                    raise Rejected("record.wrong_schema", found.name)
+                fields = found.decode(read.value)
+            except Rejected as exc:
+                at = Coordinates(read.topic, read.partition, read.offset)
+                self._findings.add("audit.unreadable_record", at, str(exc))
+                continue
+            yield read, fields
+        self._count(topic, count)
+
+    def dead_letters(self, number: int, cut: Cut) -> dict[str, Column]:
+        """The dead letters of a partition number, by source topic; payload: the verified sender."""
+        columns = {topic: Column() for topic in SUBMISSION_TOPICS}
+        senders: dict[str | None, str | None] = {}
+        for fields in self.keyed(DEAD_LETTERS, number):
+            topic, offset = fields["topic"], fields["offset"]
+            if not cut.covers(topic, number, offset):
+                continue
+            if columns[topic].at(offset):
+                self._findings.add("audit.doubled_dead_letter", Coordinates(topic, number, offset), fields["code"])
+                continue
+            stamps = (fields["append_ms"], fields["directory_offset"])
+            content = hash((fields["key"], fields["value"], *stamps, fields["code"]))
+            sender = fields["sender"]
+            columns[topic].add(offset, content, senders.setdefault(sender, sender))
+        return columns
+
+    def _count(self, topic: str, count: int) -> None:
+        self._tally.read[topic] = self._tally.read.get(topic, 0) + count

@@ -1,0 +1,81 @@
+"""One event against its submission: what the hop says became of it, and what must have.
+
+Guarantees: every outcome is checked against the submission's bytes, the evidence (dead letters, claims) and the
+directory as of the event. Text of unverified submissions is not judged: nobody is bound by it. Whether an
+operator decided that a submission be set aside isn't checked.
+"""
+
+from __future__ import annotations
+
+from exchange.errors import Rejected
+from exchange.ledger.acceptance import check_accepted
+from exchange.ledger.books import Coordinates
+from exchange.ledger.said import claim_key, read_statement
+from exchange.ledger.scope import Case, Cells, Scope, expect_notice
+
+
+def check(scope: Scope, case: Case) -> Cells:
+    """Check an event by its outcome, and count the submission."""
+    outcome = case.event["outcome"]
+    scope.recount.at(case.directory_offset, case.append_ms)
+    if outcome == "accepted":
+        return check_accepted(scope, case)
+    scope.tally.record(case.at.topic, case.at.partition, case.event["kind"], outcome)
+    if outcome == "duplicate":
+        _duplicate(scope, case)
+    elif outcome == "rejected":
+        _rejected(scope, case)
+    minute = case.append_ms // 60_000
+    return [((minute, case.event["kind"], outcome, case.event["code"], 0, 0, 0), 0, 0)]
+
+
+def _duplicate(scope: Scope, case: Case) -> None:
+    event, at = case.event, case.at
+    original = event["accepted_offset"]
+    try:
+        said = read_statement(case.read.value)
+    except Rejected as exc:
+        scope.findings.add("audit.altered_event", at, f"a duplicate that says nothing: {exc}", case.id)
+        return
+    stated: tuple[object, ...] = (said.kind, said.fields["sender"], said.fields["id"], said.digest, True, [])
+    if stated != tuple(event[n] for n in ("kind", "sender", "id", "sha256", "verified", "deliveries")):
+        scope.findings.add("audit.altered_event", at, "a duplicate has its statement's fields and no copies", case.id)
+    if Coordinates(at.topic, at.partition, original) in scope.findings.doubted:
+        return
+    if 0 <= original < scope.cut.opening(at.topic, at.partition):
+        return
+    key = claim_key(said.thread, said.fields["sender"], said.fields["id"])
+    if not (original < at.offset and scope.claims.is_original(at.topic, original, key, said.digest)):
+        scope.findings.add("audit.duplicate_without_original", at, f"nothing of it at offset {original}", case.id)
+
+
+def _rejected(scope: Scope, case: Case) -> None:
+    """A dead letter with the original bytes, and a notice if and only if a sender's signature had verified."""
+    event, at, read = case.event, case.at, case.read
+    column = scope.dead_letters[at.topic]
+    content = hash((read.key, read.value, case.append_ms, case.directory_offset, event["code"]))
+    match = column.take(at.offset, content)
+    verified = bool(event["verified"])
+    sender: str | None = event["sender"] if verified else None
+    if match is not None:
+        scope.tally.dead_letters += 1
+        if column.payloads[match.place] != sender:
+            scope.findings.add("audit.altered_dead_letter", at, "its sender isn't the event's", case.id)
+    elif others := [index for index in column.at(at.offset) if not column.taken[index]]:
+        column.tick(others[0])
+        scope.findings.add("audit.altered_dead_letter", at, "key, bytes, code, time or offset differ", case.id)
+    else:
+        scope.findings.add("audit.missing_dead_letter", at, event["code"], case.id)
+    if event["deliveries"] or not event["code"]:
+        scope.findings.add("audit.altered_event", at, "a rejection has a code and no copies", case.id)
+    if sender is None:
+        return
+    try:
+        said = read_statement(read.value)
+    except Rejected as exc:
+        scope.findings.add("audit.altered_event", at, f"verified, though it says nothing: {exc}", case.id)
+        return
+    if (said.fields["sender"], said.digest) != (sender, event["sha256"]):
+        scope.findings.add("audit.altered_event", at, "sender or digest isn't the statement's", case.id)
+        return
+    expect_notice(scope, case, said, event["code"], [])

@@ -1,0 +1,127 @@
+"""The audit of one partition number: its four source partitions along the trace, event by event.
+
+Guarantees: every submission below the cut meets exactly one event, or is named; memory doesn't grow with the
+bytes of the submissions. Everything said about a document lives in one partition number, so duplicates, claims
+and receipts are settled here; only the inboxes are left for later.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from exchange.backbone.reading import Read
+from exchange.errors import Rejected
+from exchange.ledger.books import Coordinates
+from exchange.ledger.deltas import Deltas
+from exchange.ledger.hop_records import DELTAS, TRACE, HopRecords
+from exchange.ledger.outcomes import check
+from exchange.ledger.said import read_statement
+from exchange.ledger.scope import Case, Scope
+from exchange.ledger.submissions import Submissions
+from exchange.statements import SUBMISSION_TOPICS, Fields
+
+_UNKNOWN = ""
+"""The outcome of a submission that the trace doesn't tell."""
+
+
+class PartitionAudit:
+    """Audits one partition number; `run` it once."""
+
+    def __init__(self, scope: Scope, records: HopRecords) -> None:
+        self._scope = scope
+        self._records = records
+        self._in_doubt = 0
+        self._deltas = Deltas(records.keyed(DELTAS, scope.number), scope.number, scope.cut, scope.findings)
+        self._submissions = {
+            topic: Submissions(
+                records.submissions(topic, scope.number), partial(self._passed, topic), partial(self._miss, topic)
+            )
+            for topic in SUBMISSION_TOPICS
+        }
+
+    def run(self) -> None:
+        """Follow the trace, then settle what is left over."""
+        for record in self._records.keyed(TRACE, self._scope.number):
+            for event in record["events"]:
+                if self._scope.cut.covers(record["topic"], self._scope.number, event["offset"]):
+                    self._event(record, event)
+        self._rest()
+        scope = self._scope
+        self._deltas.finish()
+        scope.claims.finish()
+        is_complete = not self._in_doubt and not any(
+            scope.cut.opening(topic, scope.number) for topic in SUBMISSION_TOPICS
+        )
+        scope.receipts.finish(scope.tally, scope.findings, is_complete=is_complete)
+        self._surplus_dead_letters()
+
+    def _event(self, record: Fields, event: Fields) -> None:
+        topic, offset, findings = record["topic"], event["offset"], self._scope.findings
+        at = Coordinates(topic, self._scope.number, offset)
+        submissions = self._submissions[topic]
+        served = submissions.take(offset)
+        if served is None:
+            self._deltas.doubt(topic, offset)
+            if submissions.knows(offset):
+                findings.add("audit.doubled_event", at, f"outcome {event['outcome']}", event["id"])
+            else:
+                findings.add("audit.surplus_event", at, f"outcome {event['outcome']}", event["id"])
+                findings.doubt(at)
+                self._in_doubt += 1
+            return
+        read, is_late = served
+        before = findings.total
+        append_ms = event["append_ms"]
+        if is_late:
+            findings.add("audit.event_out_of_order", at, f"outcome {event['outcome']}", event["id"])
+        if not submissions.is_time(read, append_ms):
+            findings.add("audit.altered_event", at, f"its append time {append_ms}, not {read.append_ms}", event["id"])
+            append_ms = read.append_ms
+        cells = check(self._scope, Case(at, read, event, append_ms, record["directory_offset"]))
+        if findings.total != before:
+            self._deltas.doubt(topic, offset)
+            return
+        for key, deliveries, size in cells:
+            self._deltas.count(topic, offset, key, deliveries, size)
+
+    def _passed(self, topic: str, read: Read) -> None:
+        if self._scope.cut.covers(topic, self._scope.number, read.offset):
+            self._deltas.doubt(topic, read.offset)
+
+    def _miss(self, topic: str, read: Read) -> None:
+        """A submission that has no event: in flight if it lies at or beyond the cut, else missing."""
+        number, cut = self._scope.number, self._scope.cut
+        if read.offset < cut.opening(topic, number):
+            return
+        kind, statement_id = _named(read.value)
+        if read.offset >= cut.next(topic, number):
+            self._scope.tally.record(topic, number, kind, "in_flight")
+            return
+        at = Coordinates(topic, number, read.offset)
+        self._in_doubt += 1
+        self._scope.findings.add("audit.missing_event", at, f"{len(read.value)} bytes", statement_id)
+        self._scope.findings.doubt(at)
+        self._scope.tally.record(topic, number, kind, _UNKNOWN)
+
+    def _rest(self) -> None:
+        for topic, submissions in self._submissions.items():
+            for read in submissions.rest():
+                self._passed(topic, read)
+                self._miss(topic, read)
+
+    def _surplus_dead_letters(self) -> None:
+        findings = self._scope.findings
+        for topic, column in self._scope.dead_letters.items():
+            for index in column.left():
+                at = Coordinates(topic, self._scope.number, column.offsets[index])
+                if at not in findings.doubted:
+                    findings.add("audit.surplus_dead_letter", at, f"sender {column.payloads[index]}")
+
+
+def _named(value: bytes) -> tuple[str, str]:
+    """Kind and id of a statement that nobody verified, empty if it can't be read."""
+    try:
+        said = read_statement(value)
+    except Rejected:
+        return "", ""
+    return said.kind, said.fields["id"]

@@ -1,0 +1,75 @@
+"""The balance of the books, re-derived from the topics alone: pure, from records to findings.
+
+Guarantees: the same cut, records and directory give the same balance. Partition numbers are audited one after
+the other, then the inboxes, so memory holds one partition's claims and about 30 bytes for each expected
+delivery. Findings name the submission; its id is looked up afterwards where the place of the finding hadn't it.
+
+Does not verify signatures, and doesn't judge what the hop rejected: only that it kept and told it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from exchange.agencies import BACKBONE_CODE, Directory, Level
+from exchange.errors import Rejected
+from exchange.ledger.books import Balance, Coordinates
+from exchange.ledger.claims import Claims
+from exchange.ledger.cut import Cut, Source
+from exchange.ledger.findings import Findings
+from exchange.ledger.hop_records import STORE, HopRecords
+from exchange.ledger.inboxes import Inboxes
+from exchange.ledger.partition import PartitionAudit
+from exchange.ledger.receipts import Receipts
+from exchange.ledger.recount import Recount, inbox_of
+from exchange.ledger.said import read_statement
+from exchange.ledger.scope import Scope
+from exchange.ledger.tally import Tally
+
+
+def reconcile(cut: Cut, source: Source, directory: Directory, backbone: str = BACKBONE_CODE) -> Balance:
+    """Audit everything below the cut. `directory`: read at least as far as the hop; `backbone`: who signs notices.
+
+    Raises: Unavailable ``directory.behind`` if the trace names a later directory offset; whatever `source` raises.
+    """
+    tally, findings = Tally(), Findings()
+    records = HopRecords(source, tally, findings)
+    inboxes = Inboxes(cut, tally, findings)
+    recount = Recount(directory, cut.inbox_partitions)
+    for number in range(cut.partitions):
+        scope = Scope(
+            number=number,
+            cut=cut,
+            backbone=backbone,
+            recount=recount,
+            tally=tally,
+            findings=findings,
+            inboxes=inboxes,
+            claims=Claims(records.keyed(STORE, number), number, cut, findings),
+            receipts=Receipts(number),
+            dead_letters=records.dead_letters(number, cut),
+        )
+        PartitionAudit(scope, records).run()
+    for level in Level:
+        for partition in range(cut.inbox_partitions):
+            deliveries = records.decoded(inbox_of(level), partition, "delivery")
+            inboxes.check((level, partition), deliveries)
+    inboxes.finish()
+    findings.name(_ids(source, findings.nameless(), cut))
+    return tally.balance(cut.next_offsets, findings)
+
+
+def _ids(source: Source, wanted: dict[tuple[str, int], set[int]], cut: Cut) -> Iterator[tuple[Coordinates, str]]:
+    """Look the statements' ids up in the submissions."""
+    for (topic, partition), offsets in wanted.items():
+        if (topic, partition) not in cut.next_offsets:
+            continue
+        last = max(offsets)
+        for read in source.read(topic, partition):
+            if read.offset > last:
+                break
+            if read.offset in offsets:
+                try:
+                    yield Coordinates(topic, partition, read.offset), read_statement(read.value).fields["id"]
+                except Rejected:
+                    continue

@@ -1,0 +1,93 @@
+"""The processes of ours on one machine: workers of the hop and the projection, started, watched, stopped.
+
+Guarantees: a worker that ends by `Fenced` or by a signal is started again, with a growing pause; one that ends
+by a bug of ours (exit code `BUG`) stops the whole crew, loudly. Stopping is orderly: nobody is killed who can
+still commit. The crew outlives the program that started it; its pid files are in the home.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+
+from exchange.errors import InvariantBroken
+from exchange.local.home import Home
+from exchange.local.processes import ChildProcess, stop_together
+
+BUG = 70
+"""Exit code of a process that found its own invariant broken (sysexits' EX_SOFTWARE)."""
+
+PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
+STEADY_S = 30.0
+_WATCH_S = 0.2
+
+
+@dataclass(slots=True)
+class _Member:
+    child: ChildProcess
+    command: list[str]
+    started: float = 0.0
+    pause_s: float = PAUSE_S_MIN
+
+
+class Crew:
+    """The workers ``hop-1`` … ``hop-N`` and ``trace-store``. `options`: global options of the command line."""
+
+    def __init__(self, home: Home, options: list[str], workers: int) -> None:
+        self._home = home
+        self._members: list[_Member] = []
+        for name, command in _commands(workers).items():
+            child = ChildProcess(name, home.run, signal.SIGTERM)
+            self._members.append(_Member(child, [sys.executable, "-m", "exchange", *options, *command]))
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start whoever doesn't run yet."""
+        for member in self._members:
+            if not member.child.is_running:
+                member.started = time.monotonic()
+                member.child.start(member.command, Path.cwd(), environment or os.environ)
+
+    def watch(self, stop: Event) -> None:
+        """Keep everyone running until `stop`; InvariantBroken when one found a bug of ours."""
+        while not stop.wait(_WATCH_S):
+            for member in self._members:
+                if member.child.is_running:
+                    continue
+                if member.child.exit_code == BUG:
+                    raise InvariantBroken(f"{member.child.name}: {member.child.output_tail(8)}")
+                self._restart(member, stop)
+
+    def _restart(self, member: _Member, stop: Event) -> None:
+        steady = time.monotonic() - member.started > STEADY_S
+        member.pause_s = PAUSE_S_MIN if steady else min(member.pause_s * 2, PAUSE_S_MAX)
+        if not stop.wait(member.pause_s):
+            member.started = time.monotonic()
+            member.child.start(member.command, Path.cwd(), os.environ)
+
+
+def crew_of(home: Home) -> list[ChildProcess]:
+    """Whoever of a crew left a pid file in the home."""
+    if not home.run.is_dir():
+        return []
+    names = sorted(path.stem for path in home.run.glob("*.pid"))
+    return [ChildProcess(name, home.run, signal.SIGTERM) for name in names if _is_ours(name)]
+
+
+def stop_crew(home: Home) -> None:
+    """Stop all of a crew in good order; idempotent."""
+    stop_together(crew_of(home))
+
+
+def _is_ours(name: str) -> bool:
+    return name == "trace-store" or name.startswith("hop-")
+
+
+def _commands(workers: int) -> dict[str, list[str]]:
+    hops = {f"hop-{number}": ["worker", f"hop-{number}"] for number in range(1, workers + 1)}
+    return hops | {"trace-store": ["project"]}

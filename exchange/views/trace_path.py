@@ -1,0 +1,125 @@
+"""The way of one document as values: what `exchange.views.tracing.trace` finds, for a terminal, a page or JSON.
+
+Text of an `Entry` that is not `verified` was written by anyone: printable and short, but a claim. Times are the
+broker's, in milliseconds since 1970 UTC, as appended: its clock can step back, so order is never told by them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One submission as the hop decided about it. `sha256`: of the statement, hexadecimal.
+
+    `accepted_offset`: of a duplicate, the `source_offset` of the one accepted; else -1.
+    """
+
+    source_topic: str
+    partition: int
+    source_offset: int
+    append_ms: int
+    outcome: str
+    code: str
+    kind: str
+    sender: str
+    verified: bool
+    id: str
+    thread: str
+    sha256: str | None
+    accepted_offset: int
+    trace_offset: int
+    trace_index: int
+    directory_offset: int
+    hop_ms: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An accepted status. `state`: of the recipient's copy after it; `moved`: it changed it."""
+
+    entry: Entry
+    document_sender: str
+    document_id: str
+    recipient: str
+    status_code: int
+    moved: bool
+    state: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One recipient's copy. `inbox_partition`: -1 if undeliverable. `status_code`: the last, by either side."""
+
+    recipient: str
+    level: int
+    inbox_partition: int
+    redirected_from: str | None
+    state: int
+    first_receipt_ms: int | None
+    status_code: int | None
+    status_ms: int | None
+
+    @property
+    def is_deliverable(self) -> bool:
+        """Whether it reached an inbox."""
+        return self.inbox_partition >= 0
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """Whether its recipient has signed at least one receipt."""
+        return self.first_receipt_ms is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is kept of a document for searching. `issued`, `due`: days since 1970, any that a sender wrote."""
+
+    business: str
+    code: str
+    type: str
+    subject: str
+    issued: int
+    urgency: int
+    due: int | None
+    attachments: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An accepted document or report and its copies, by recipient. `summary`: None for a report."""
+
+    entry: Entry
+    summary: Summary | None
+    deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way of the document with that sender and id.
+
+    `document`: None if it was never accepted; `sender` and `thread` are None then if claims differ.
+    `duplicates`: the same bytes again. `rejections`: others that claimed the sender and id, in any thread.
+    `steps`: the statuses about it. `related`: recalls, updates and replacements of it, or what it is one of.
+    `others`: all else in its thread: rejected and repeated statuses, statuses about `related`.
+    """
+
+    id: str
+    sender: str | None
+    thread: str | None
+    document: Document | None
+    duplicates: tuple[Entry, ...]
+    rejections: tuple[Entry, ...]
+    steps: tuple[Step, ...]
+    related: tuple[Document, ...]
+    others: tuple[Entry, ...]
+    is_complete: bool
+
+    def to_json(self) -> str:
+        """The same as JSON, field for field."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=1)
