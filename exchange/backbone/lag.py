@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer
 
 from exchange.backbone.changelog import committed
-from exchange.backbone.clients import Config, error, reader
+from exchange.backbone.clients import Config, reader
+from exchange.backbone.reading import ends
 from exchange.errors import Unavailable
 from exchange.statements import SUBMISSION_TOPICS
 
@@ -48,9 +49,6 @@ def await_hop(
 def _lag(consumer: Consumer, partitions: int) -> dict[str, int]:
     lag = dict.fromkeys(SUBMISSION_TOPICS, 0)
     for (topic, partition), position in committed(consumer, range(partitions)).items():
-        try:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-        except KafkaException as exc:
-            raise error(exc) from exc
+        low, high = ends(consumer, topic, partition)
         lag[topic] += max(high - max(position, low), 0)
     return lag

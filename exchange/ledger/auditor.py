@@ -17,7 +17,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicParti
 from exchange.agencies import Directory, Level
 from exchange.backbone.clients import Config, error, error_of, reader
 from exchange.backbone.directory_log import DirectoryLog
-from exchange.backbone.reading import Read, partitions_of, read_to_end
+from exchange.backbone.reading import Read, ends, partitions_of, read_to_end
 from exchange.errors import Unavailable
 from exchange.ledger.books import Balance
 from exchange.ledger.cut import Cut
@@ -47,19 +47,30 @@ def audit(base: Config, directory: Directory | PublicKey, group: str = "hop") ->
         log = DirectoryLog(base, directory)
         log.close()
         directory = log.directory
-    return reconcile(cut, KafkaSource(base), directory)
+    source = KafkaSource(base)
+    try:
+        return reconcile(cut, source, directory)
+    finally:
+        source.close()
 
 
 class KafkaSource:
-    """The topics as they are kept."""
+    """The topics as they are kept; `close` it."""
 
     def __init__(self, base: Config) -> None:
         self._base = base
+        self._asking = reader(base)
 
     def read(self, topic: str, partition: int) -> Iterator[Read]:
         """Yield the records of one partition, from the oldest kept to the end of its log."""
-        for portion in read_to_end(self._base, {(topic, partition): None}):
-            yield from portion
+        oldest, end = ends(self._asking, topic, partition)
+        if oldest < end:
+            for portion in read_to_end(self._base, {(topic, partition): oldest}):
+                yield from portion
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._asking.close()
 
 
 def take_cut(base: Config, group: str) -> Cut:
@@ -74,7 +85,7 @@ def take_cut(base: Config, group: str) -> Cut:
         inboxes = len(partitions_of(stable, inbox_of(Level.CENTRAL)))
         inputs = [TopicPartition(topic, p) for p in range(keyed) for topic in SUBMISSION_TOPICS]
         next_offsets = _committed(stable, inputs)
-        openings = {(tp.topic, tp.partition): _ends(stable, tp)[0] for tp in inputs}
+        openings = {(tp.topic, tp.partition): ends(stable, tp.topic, tp.partition)[0] for tp in inputs}
         outputs = [TopicPartition(topic, p) for topic in (TRACE, DEAD_LETTERS, DELTAS, STORE) for p in range(keyed)]
         outputs += [TopicPartition(inbox_of(level), p) for level in Level for p in range(inboxes)]
         _await_stable(stable, latest, outputs)
@@ -97,22 +108,11 @@ def _committed(consumer: Consumer, inputs: list[TopicPartition]) -> dict[tuple[s
     return found
 
 
-def _ends(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-    """The oldest offset kept and the end; with ``read_committed`` the end is the last stable offset."""
-    try:
-        found: tuple[int, int] | None = consumer.get_watermark_offsets(partition, timeout=ANSWER_TIMEOUT_S)
-    except KafkaException as exc:
-        raise error(exc) from exc
-    if found is None:
-        raise Unavailable("kafka.silent", f"no answer about {partition.topic}/{partition.partition}")
-    return found
-
-
 def _await_stable(stable: Consumer, latest: Consumer, outputs: Iterable[TopicPartition]) -> None:
     deadline = time.monotonic() + STABLE_TIMEOUT_S
     for partition in outputs:
-        end = _ends(latest, partition)[1]
-        while _ends(stable, partition)[1] < end:
+        end = ends(latest, partition.topic, partition.partition)[1]
+        while ends(stable, partition.topic, partition.partition)[1] < end:
             if time.monotonic() > deadline:
                 raise Unavailable("kafka.unstable", f"a transaction on {partition.topic} doesn't end")
             time.sleep(_STABLE_POLL_S)

@@ -24,7 +24,7 @@ from exchange.signatures.algorithms import PublicKey, natural
 
 CERTIFICATE_BYTES_MAX = 16 * 1024
 
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
@@ -32,8 +32,12 @@ _UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+"""What cryptography raises for bytes that are no certificate or list."""
+
+HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+"""An authority may sign with; Ed25519 has none of its own."""
+
 _UNDERSTOOD = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE}
-_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
 @final
@@ -93,7 +97,7 @@ def parse(der: bytes) -> Certificate:
         public_key = _key(parsed)
         _check_profile(parsed)
         return Certificate(der, parsed, public_key)
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         raise Rejected("certificate.malformed", str(exc)) from exc
 
 
@@ -106,7 +110,7 @@ def is_issued_by(child: Certificate, issuer: Certificate) -> bool:
         return False
     try:
         child.parsed.verify_directly_issued_by(issuer.parsed)
-    except (*_UNREADABLE, InvalidSignature):
+    except (*UNREADABLE, InvalidSignature):
         return False
     return True
 
@@ -135,7 +139,7 @@ def _check_profile(parsed: x509.Certificate) -> None:
         if extension.critical and extension.oid not in _UNDERSTOOD:
             raise Rejected("certificate.malformed", f"critical extension {extension.oid.dotted_string}")
     algorithm = parsed.signature_hash_algorithm
-    if algorithm is not None and not isinstance(algorithm, _HASHES):
+    if algorithm is not None and not isinstance(algorithm, HASHES):
         raise Rejected("certificate.malformed", f"signed with {algorithm.name}")
 
 

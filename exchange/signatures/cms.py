@@ -22,7 +22,7 @@ from exchange.signatures.certificates import Certificate
 CMS_BYTES_MAX = 16 * 1024
 
 # What asn1crypto lets through of hostile bytes, as its parser is lazy.
-_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
 
 _ALGORITHMS = {
     "sha256_ecdsa": algorithms.ECDSA_P256_SHA256,
@@ -80,7 +80,7 @@ def _signer_info(detached: bytes) -> Any:  # noqa: ANN401  asn1crypto is untyped
     encapsulated = signed_data["encap_content_info"]
     if encapsulated["content_type"].native != "data":
         raise Rejected("cms.malformed", f"it signs a {encapsulated['content_type'].native}")
-    if not isinstance(encapsulated["content"], core.NoValue | core.Void) and encapsulated["content"].native is not None:
+    if not isinstance(encapsulated["content"], core.Void):
         raise Rejected("cms.not_detached", "the content belongs into the record's statement")
     infos = signed_data["signer_infos"]
     if len(infos) != 1:
@@ -131,7 +131,7 @@ def _signed_attributes(info: Any, message: bytes) -> bytes:  # noqa: ANN401
     the tag differs. The very bytes received are used, so what was parsed is what was signed.
     """
     attributes = info["signed_attrs"]
-    if isinstance(attributes, core.NoValue | core.Void) or not len(attributes):
+    if isinstance(attributes, core.Void) or not len(attributes):
         raise Rejected("cms.attributes", "no signed attributes")
     held: dict[str, Any] = {}
     for attribute in attributes:
@@ -160,7 +160,7 @@ def export(
     """Wrap a plain signature into a SignedData (DER) that proves the same bytes, without signed attributes.
 
     `certificate`: the signer's DER; `chain`: further certificates to put in, the root excluded. Verify with
-    ``openssl cms -verify -binary -inform DER -in FILE -content STATEMENT -CAfile ROOT -purpose any``.
+    ``openssl cms -verify -binary -inform DER -in FILE -content STATEMENT -CAfile ROOT``.
 
     Raises: Rejected ``cms.algorithm`` for other algorithms than ECDSA P-256 and RSA PKCS#1 v1.5, which OpenSSL 3.0
         can't verify in CMS: the caller must offer another proof.

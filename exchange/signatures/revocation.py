@@ -12,14 +12,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple, final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 
 from exchange.errors import Unavailable
-from exchange.signatures.certificates import Certificate, milliseconds
-
-_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
-_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+from exchange.signatures.certificates import HASHES, UNREADABLE, Certificate, milliseconds
 
 
 class Revocation(NamedTuple):
@@ -52,7 +47,7 @@ def parse_crl(der: bytes, issuer: Certificate) -> Revocations:
             raise Unavailable("crl.invalid", "its issuer is another one, or may not sign lists")
         # 2. §6.3.3 (g): the signature.
         algorithm = parsed.signature_hash_algorithm
-        if algorithm is not None and not isinstance(algorithm, _HASHES):
+        if algorithm is not None and not isinstance(algorithm, HASHES):
             raise Unavailable("crl.invalid", f"signed with {algorithm.name}")
         if not parsed.is_signature_valid(issuer.public_key):
             raise Unavailable("crl.invalid", "its signature doesn't verify")
@@ -64,7 +59,7 @@ def parse_crl(der: bytes, issuer: Certificate) -> Revocations:
         if parsed.next_update_utc is None:
             raise Unavailable("crl.invalid", "no nextUpdate")
         revoked = {entry.serial_number: _revocation(entry) for entry in parsed}
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         raise Unavailable("crl.invalid", str(exc)) from exc
     return Revocations(milliseconds(parsed.next_update_utc), revoked)
 
