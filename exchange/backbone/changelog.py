@@ -2,7 +2,8 @@
 
 1. ``committed()`` of every input: it waits for pending transactions (KIP-447's stable offsets), so a zombie
    that already sent its offsets has ended by then; one that did not is fenced by the group's generation.
-2. The changelog, read to its last stable offset. Nothing can be added behind it: the partition is ours.
+2. No transaction open over the changelog: its markers may arrive after the group's offsets do.
+3. The changelog, read to its last stable offset. Nothing can be added behind it: the partition is ours.
 
 Each changelog record carries the input offsets that it covers; the last one must match what is committed, or
 the store isn't the one that belongs to these offsets: that is `InvariantBroken`, never an empty store.
@@ -12,34 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
-
-from exchange.backbone.clients import Config, error
+from exchange.backbone.clients import Config
+from exchange.backbone.offsets import await_stable
 from exchange.backbone.reading import read_to_end
-from exchange.errors import InvariantBroken, Unavailable
+from exchange.errors import InvariantBroken
 from exchange.pipeline.outputs import CHANGELOG, Position
 from exchange.pipeline.store import Move, PartitionStore, Put
-from exchange.statements import SUBMISSION_TOPICS, schema
-
-COMMITTED_TIMEOUT_S = 60.0
-
-
-def committed(consumer: Consumer, partitions: Sequence[int]) -> dict[Position, int]:
-    """The next offset of every input of these partitions; 0 where nothing was ever committed.
-
-    Raises: Unavailable, Fenced.
-    """
-    asked = [TopicPartition(topic, p) for p in partitions for topic in SUBMISSION_TOPICS]
-    try:
-        answered = consumer.committed(asked, timeout=COMMITTED_TIMEOUT_S)
-    except KafkaException as exc:
-        raise error(exc) from exc
-    positions: dict[Position, int] = {}
-    for answer in answered:
-        if answer.error is not None:
-            raise Unavailable("kafka.unavailable", str(answer.error))
-        positions[answer.topic, answer.partition] = 0 if answer.offset == OFFSET_INVALID else answer.offset
-    return positions
+from exchange.statements import schema
 
 
 def restore(base: Config, positions: Mapping[Position, int], partitions: Sequence[int]) -> dict[int, PartitionStore]:
@@ -47,6 +27,7 @@ def restore(base: Config, positions: Mapping[Position, int], partitions: Sequenc
 
     Raises: InvariantBroken if a store doesn't match them; Unavailable.
     """
+    await_stable(base, [(CHANGELOG, partition) for partition in partitions])
     stores = {partition: PartitionStore() for partition in partitions}
     covered: dict[Position, int] = {}
     for portion in read_to_end(base, {(CHANGELOG, partition): None for partition in partitions}):
@@ -54,7 +35,7 @@ def restore(base: Config, positions: Mapping[Position, int], partitions: Sequenc
             record = schema("changelog").decode(read.value)
             puts = [Put(put["key"], put["value"]) for put in record["puts"]]
             moves = [Move(move["key"], move["index"], move["state"]) for move in record["moves"]]
-            stores[read.partition].restore(puts, moves)
+            stores[read.partition].restore(puts, moves, record["forgets"])
             for cover in record["covers"]:
                 covered[cover["topic"], read.partition] = cover["next_offset"]
     for (topic, partition), expected in positions.items():

@@ -27,10 +27,11 @@ from threading import Event
 import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from exchange.backbone.changelog import committed, restore
+from exchange.backbone.changelog import restore
 from exchange.backbone.clients import Config, error_of, member, transactional_producer
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.lanes import Lanes
+from exchange.backbone.offsets import committed
 from exchange.backbone.reading import record_of
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.backbone.verifying import Verifying
@@ -48,8 +49,6 @@ BATCH_BYTES_MAX = 16 * 1024 * 1024
 OUTPUT_BYTES_MAX = 16 * 1024 * 1024
 POLL_S = 0.01
 WORLD_RETRY_S = 1.0
-REMEMBER_MS = 46 * 86_400_000
-"""One day longer than the window that the gate accepts."""
 
 log = structlog.get_logger(__name__)
 
@@ -144,15 +143,13 @@ class Hop:
         while end < len(submissions) and decisions.outputs.size_bytes < OUTPUT_BYTES_MAX:
             decisions.decide(submissions[end], verdicts[end])
             end += 1
-        records = decisions.outputs.records(owned.stores, int(time.time() * 1000))
+        records = decisions.records(int(time.time() * 1000))
         after = decisions.outputs.next_offsets()
         self._probe("decided")
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in after.items()]
         self._transactions.write(records, offsets, self._consumer.consumer_group_metadata())
-        oldest_ms = submissions[start].append_ms - REMEMBER_MS
         for partition in {partition for _, partition in after}:
             owned.stores[partition].apply()
-            owned.stores[partition].forget(oldest_ms, 2 * (end - start))
         owned.positions.update(after)
         self._probe("applied")
         return end

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer
 
-from exchange.backbone.changelog import committed
 from exchange.backbone.clients import Config, reader
-from exchange.backbone.reading import ends
+from exchange.backbone.offsets import committed, ends
 from exchange.errors import Unavailable
 from exchange.statements import SUBMISSION_TOPICS
 

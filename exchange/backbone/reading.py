@@ -14,19 +14,10 @@ from typing import NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from exchange.backbone.clients import Config, error, reader
+from exchange.backbone.offsets import ends
 from exchange.errors import InvariantBroken, Unavailable
 
 SILENCE_TIMEOUT_S = 60.0
-LEADER_TIMEOUT_S = 20.0
-
-_NO_LEADER = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
 
 
 class Read(NamedTuple):
@@ -87,23 +78,6 @@ def _from(consumer: Consumer, topic: str, partition: int, start: int | None) -> 
     return TopicPartition(topic, partition, low)
 
 
-def ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
-    """The oldest offset kept and the end as the consumer may read it.
-
-    A partition that was just made, or just lost its leader, is asked again for `LEADER_TIMEOUT_S`.
-    Raises: Unavailable, Fenced.
-    """
-    deadline = time.monotonic() + LEADER_TIMEOUT_S
-    while True:
-        try:
-            found: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-            return found
-        except KafkaException as exc:
-            if exc.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
-                raise error(exc) from exc
-        time.sleep(0.05)
-
-
 def _portions(consumer: Consumer, unfinished: set[tuple[str, int]]) -> Iterator[list[Read]]:
     heard = time.monotonic()
     while unfinished:
@@ -123,3 +97,4 @@ def _portions(consumer: Consumer, unfinished: set[tuple[str, int]]) -> Iterator[
                 raise Unavailable("kafka.unavailable", failure.str())
         if portion:
             yield portion
+            heard = time.monotonic()

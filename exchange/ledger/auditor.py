@@ -9,28 +9,19 @@ Does not commit, join the group or write anything.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+from collections.abc import Iterator
 
 from exchange.agencies import Directory, Level
-from exchange.backbone.clients import Config, error, error_of, reader
+from exchange.backbone.clients import Config, reader
 from exchange.backbone.directory_log import DirectoryLog
-from exchange.backbone.reading import Read, ends, partitions_of, read_to_end
-from exchange.errors import Unavailable
+from exchange.backbone.offsets import await_stable, committed, ends
+from exchange.backbone.reading import Read, partitions_of, read_to_end
 from exchange.ledger.books import Balance
 from exchange.ledger.cut import Cut
 from exchange.ledger.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
 from exchange.ledger.reconcile import reconcile
 from exchange.ledger.recount import inbox_of
 from exchange.signatures import PublicKey
-from exchange.statements import SUBMISSION_TOPICS
-
-ANSWER_TIMEOUT_S = 30.0
-STABLE_TIMEOUT_S = 30.0
-"""A transaction ends within 3 s; far longer means that the cluster doesn't end them."""
-_STABLE_POLL_S = 0.05
 
 
 def audit(base: Config, directory: Directory | PublicKey, group: str = "hop") -> Balance:
@@ -78,41 +69,15 @@ def take_cut(base: Config, group: str) -> Cut:
 
     Raises: Unavailable ``kafka.unstable`` if transactions stay open; other Unavailable, Fenced.
     """
-    stable = reader(base, group_id=group)
-    latest = reader(base, isolation_level="read_uncommitted")
+    asking = reader(base, group_id=group)
     try:
-        keyed = len(partitions_of(stable, TRACE))
-        inboxes = len(partitions_of(stable, inbox_of(Level.CENTRAL)))
-        inputs = [TopicPartition(topic, p) for p in range(keyed) for topic in SUBMISSION_TOPICS]
-        next_offsets = _committed(stable, inputs)
-        openings = {(tp.topic, tp.partition): ends(stable, tp.topic, tp.partition)[0] for tp in inputs}
-        outputs = [TopicPartition(topic, p) for topic in (TRACE, DEAD_LETTERS, DELTAS, STORE) for p in range(keyed)]
-        outputs += [TopicPartition(inbox_of(level), p) for level in Level for p in range(inboxes)]
-        _await_stable(stable, latest, outputs)
-        return Cut(keyed, inboxes, next_offsets, openings)
+        keyed = len(partitions_of(asking, TRACE))
+        inboxes = len(partitions_of(asking, inbox_of(Level.CENTRAL)))
+        next_offsets = committed(asking, range(keyed))
+        openings = {(topic, p): ends(asking, topic, p)[0] for topic, p in next_offsets}
     finally:
-        stable.close()
-        latest.close()
-
-
-def _committed(consumer: Consumer, inputs: list[TopicPartition]) -> dict[tuple[str, int], int]:
-    try:
-        answered = consumer.committed(inputs, timeout=ANSWER_TIMEOUT_S)
-    except KafkaException as exc:
-        raise error(exc) from exc
-    found: dict[tuple[str, int], int] = {}
-    for answer in answered:
-        if answer.error is not None:
-            raise error_of(answer.error)
-        found[answer.topic, answer.partition] = 0 if answer.offset == OFFSET_INVALID else answer.offset
-    return found
-
-
-def _await_stable(stable: Consumer, latest: Consumer, outputs: Iterable[TopicPartition]) -> None:
-    deadline = time.monotonic() + STABLE_TIMEOUT_S
-    for partition in outputs:
-        end = ends(latest, partition.topic, partition.partition)[1]
-        while ends(stable, partition.topic, partition.partition)[1] < end:
-            if time.monotonic() > deadline:
-                raise Unavailable("kafka.unstable", f"a transaction on {partition.topic} doesn't end")
-            time.sleep(_STABLE_POLL_S)
+        asking.close()
+    outputs = [(topic, p) for topic in (TRACE, DEAD_LETTERS, DELTAS, STORE) for p in range(keyed)]
+    outputs += [(inbox_of(level), p) for level in Level for p in range(inboxes)]
+    await_stable(base, outputs)
+    return Cut(keyed, inboxes, next_offsets, openings)

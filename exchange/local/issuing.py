@@ -22,8 +22,9 @@ from cryptography.x509.oid import NameOID
 from exchange.signatures import PrivateKey, PublicKey, SigningKey
 
 KeyKind = Literal["p256", "rsa2048", "ed25519"]
-Usage = Literal["sign", "certify", "encrypt"]
-"""What a key may do: digitalSignature and contentCommitment, keyCertSign and cRLSign, or keyEncipherment."""
+Usage = Literal["sign", "certify", "encrypt", "everything"]
+"""What a key may do: digitalSignature and contentCommitment, keyCertSign and cRLSign, or keyEncipherment; the last
+two, and ``everything``, are for hostile tests."""
 
 COUNTRY = "VN"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -108,7 +109,7 @@ def build(
         not_valid_before=moment(first),
         not_valid_after=moment(last),
     )
-    is_authority = usage == "certify"
+    is_authority = usage in {"certify", "everything"}
     constraints = x509.BasicConstraints(ca=is_authority, path_length=path_length if is_authority else None)
     identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)
     above = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key())
@@ -158,14 +159,15 @@ def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
 
 
 def _key_usage(usage: Usage) -> x509.KeyUsage:
+    signs, certifies, encrypts = (usage in {one, "everything"} for one in ("sign", "certify", "encrypt"))
     return x509.KeyUsage(
-        digital_signature=usage == "sign",
-        content_commitment=usage == "sign",
-        key_encipherment=usage == "encrypt",
+        digital_signature=signs,
+        content_commitment=signs,
+        key_encipherment=encrypts,
         data_encipherment=False,
         key_agreement=False,
-        key_cert_sign=usage == "certify",
-        crl_sign=usage == "certify",
+        key_cert_sign=certifies,
+        crl_sign=certifies,
         encipher_only=False,
         decipher_only=False,
     )

@@ -9,31 +9,30 @@ gets exactly one event. Nothing unverified is routed, stored or told to anyone. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from exchange.agencies.entries import Agency
 from exchange.errors import Rejected
-from exchange.pipeline.outputs import Outputs, Position, Rules
+from exchange.pipeline.books import OutRecord
+from exchange.pipeline.outputs import Accepted, Outputs, Position, Rules
 from exchange.pipeline.routing import Copy, Router, day_of
-from exchange.pipeline.store import PartitionStore, claim_key, pack
+from exchange.pipeline.store import REMEMBER_MS, PartitionStore, claim_key, pack
 from exchange.pipeline.submission import Submission, partition_of
 from exchange.pipeline.threads import requests, step
 from exchange.signatures import Verified
 from exchange.statements import Route, Statement
 from exchange.statements.chain import UNDELIVERABLE, WAITING
 
+FORGET_AT_MOST = 2_000
+"""Claims looked at for forgetting in one transaction and partition: twice what it can claim."""
+
 Verdict = Verified | Rejected
 """What the gate said of a submission."""
 
 
-@dataclass(slots=True)
-class Accepted:
-    """Where an accepted statement goes. A status's copies have no state of their own, so it claims none."""
-
-    copies: list[Copy]
-    status: dict[str, Any] | None = None
+Routed = tuple[list[Copy], dict[str, Any] | None]
+"""The copies, and of a status what it did."""
 
 
 class Decisions:
@@ -52,21 +51,30 @@ class Decisions:
         self._rules = rules
         self._router = router
         self._stores = stores
+        self._latest_ms: dict[int, int] = {}
         self.outputs = Outputs(rules, router, positions)
 
     def decide(self, submission: Submission, verdict: Verdict) -> None:
         """Take one submission to its end: accepted, duplicate or rejected."""
+        self._latest_ms[submission.partition] = submission.append_ms
         if isinstance(verdict, Rejected):
             self.outputs.reject(submission, verdict)
             return
         statement = verdict.statement
         try:
-            self._settle(submission, statement)
+            self._settle(submission, verdict)
         except Rejected as rejected:
             rejected.sender, rejected.statement = statement.sender, statement
             self.outputs.reject(submission, rejected)
 
-    def _settle(self, submission: Submission, statement: Statement) -> None:
+    def records(self, hop_ms: int) -> list[OutRecord]:
+        """Everything to produce; claims that are over leave the stores with it."""
+        for partition, append_ms in self._latest_ms.items():
+            self._stores[partition].forget(append_ms - REMEMBER_MS, FORGET_AT_MOST)
+        return self.outputs.records(self._stores, hop_ms)
+
+    def _settle(self, submission: Submission, verified: Verified) -> None:
+        statement = verified.statement
         thread = statement.kind.key(statement.fields)
         self._check_place(submission, statement, thread.encode())
         store = self._stores[submission.partition]
@@ -79,13 +87,14 @@ class Decisions:
             return
         on = day_of(submission.append_ms)
         sender = self._router.sender(statement.sender, on)
-        accepted = self._route(submission, statement, sender, on, store)
-        own = accepted.copies if accepted.status is None else []
+        copies, status = self._route(submission, statement, sender, on, store)
+        own = copies if status is None else []  # a status's copies have no state of their own
         states = bytes(WAITING if copy.is_deliverable else UNDELIVERABLE for copy in own)
         ordinals = [copy.ordinal for copy in own]
         packed = pack(statement.digest, submission.offset, submission.append_ms, submission.topic, ordinals, states)
         store.put(key, packed)
-        self.outputs.accept(submission, statement, sender.level, accepted.copies, accepted.status)
+        accepted = Accepted(copies, sender.level, verified.seal.certificate.fingerprint, status)
+        self.outputs.accept(submission, statement, accepted)
 
     def _check_place(self, submission: Submission, statement: Statement, key: bytes) -> None:
         """It came by the topic, key and partition that its signed fields ask for."""
@@ -98,21 +107,21 @@ class Decisions:
 
     def _route(
         self, submission: Submission, statement: Statement, sender: Agency, on: date, store: PartitionStore
-    ) -> Accepted:
+    ) -> Routed:
         """Authorise the statement and find who gets it."""
         kind, fields = statement.kind, statement.fields
         if kind.route is Route.COPY:
             return self._follow(submission, statement, on, store)
         if kind.route is Route.SUPERIOR:
             named = kind.addressees(fields)
-            return Accepted([self._router.superior(named[0] if named else None, sender, on)])
+            return [self._router.superior(named[0] if named else None, sender, on)], None
         copies = self._router.copies(kind.addressees(fields), sender, on)
         if fields.get("thread") is not None:
             for move in requests(store, statement, copies, submission.topic):
                 store.move(*move)
-        return Accepted(copies)
+        return copies, None
 
-    def _follow(self, submission: Submission, statement: Statement, on: date, store: PartitionStore) -> Accepted:
+    def _follow(self, submission: Submission, statement: Statement, on: date, store: PartitionStore) -> Routed:
         """A status: find the copy it is about, move it, tell the other side."""
         fields = statement.fields
         recipient = self._router.view.agency(fields["recipient"])
@@ -132,4 +141,4 @@ class Decisions:
             "state": taken.move.state,
             "reason": fields["reason"],
         }
-        return Accepted(copies, status)
+        return copies, status

@@ -27,6 +27,7 @@ def event(
         "id": "",
         "thread": "",
         "sha256": None,
+        "certificate": None,
         "summary": None,
         "status": None,
         "deliveries": [],

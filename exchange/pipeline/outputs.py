@@ -5,7 +5,7 @@ Guarantees: everything that a submission leads to is in the same list, so it com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -41,6 +41,19 @@ class Rules:
     worker: str
 
 
+@dataclass(slots=True)
+class Accepted:
+    """What acceptance means: who gets it, at which level and under which seal its sender spoke.
+
+    `certificate`: SHA-256 of the seal's. `status`: what a status did to the copy it is about.
+    """
+
+    copies: list[Copy]
+    sender_level: int
+    certificate: bytes
+    status: dict[str, Any] | None = None
+
+
 class Outputs:
     """The records of one transaction. `size_bytes`: of the values so far, to bound the transaction by."""
 
@@ -52,15 +65,9 @@ class Outputs:
         self._records: list[OutRecord] = []
         self.size_bytes = 0
 
-    def accept(
-        self,
-        submission: Submission,
-        statement: Statement,
-        sender_level: int,
-        copies: Sequence[Copy],
-        status: dict[str, Any] | None,
-    ) -> None:
+    def accept(self, submission: Submission, statement: Statement, accepted: Accepted) -> None:
         """Deliver to every inbox, tell the sender of closed recipients, write it down."""
+        copies = accepted.copies
         key = submission.key or b""
         for (level, partition), recipients in by_inbox(copies).items():
             value = self._delivery(submission, recipients, statement.digest, submission.value)
@@ -70,15 +77,16 @@ class Outputs:
             self._tell(submission, statement, "recipient.closed", closed)
         written = event(submission, "accepted", statement, verified=True)
         attachments = statement.kind.attachments(statement.fields)
-        written["sender_level"] = sender_level
-        written["status"] = status
+        written["sender_level"] = accepted.sender_level
+        written["certificate"] = accepted.certificate
+        written["status"] = accepted.status
         written["deliveries"] = deliveries(copies)
         if statement.kind.name == "document":
             written["summary"] = summary(statement.fields, attachments)
         books = self._enter(submission, written)
         urgency = statement.fields.get("urgency", 0)
         books.count_accepted(
-            (submission.append_ms // 60_000, statement.kind.name, urgency, sender_level),
+            (submission.append_ms // 60_000, statement.kind.name, urgency, accepted.sender_level),
             copies,
             sum(attachment.size for attachment in attachments),
         )
@@ -170,7 +178,7 @@ class Outputs:
         self.size_bytes += len(record.value)
 
     def _changelog(self, partition: int, store: PartitionStore) -> OutRecord:
-        puts, moves = store.changes()
+        puts, moves, forgets = store.changes
         after = self.next_offsets()
         fields = {
             "partition": partition,
@@ -183,5 +191,6 @@ class Outputs:
             ],
             "puts": [{"key": key, "value": value} for key, value in puts],
             "moves": [{"key": key, "index": place, "state": state} for key, place, state in moves],
+            "forgets": forgets,
         }
         return OutRecord(CHANGELOG, partition, str(partition).encode(), schema("changelog").encode(fields))

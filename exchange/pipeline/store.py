@@ -23,6 +23,9 @@ from exchange.statements import SUBMISSION_TOPICS
 from exchange.statements.chain import MAIN, UNDELIVERABLE, WITHDRAWN
 from exchange.statements.status import FINISHED, REFUSED
 
+REMEMBER_MS = 46 * 86_400_000
+"""One day longer than the window that the gate accepts."""
+
 _HEAD = Struct("<32sQQBI")
 _FINAL = frozenset({REFUSED, FINISHED, WITHDRAWN, UNDELIVERABLE})
 
@@ -80,16 +83,23 @@ def unpack(value: bytes) -> Claim:
     return Claim(digest, offset, append_ms, SUBMISSION_TOPICS[topic], count, value)
 
 
+class Changes(NamedTuple):
+    """What a batch stages, in order: the body of its changelog record. `forgets`: keys of claims that are over."""
+
+    puts: list[Put]
+    moves: list[Move]
+    forgets: list[bytes]
+
+
 class PartitionStore:
     """The claims of one partition, with the staged ones of the batch under way."""
 
-    __slots__ = ("_applied", "_moves", "_puts", "_staged")
+    __slots__ = ("_applied", "_staged", "changes")
 
     def __init__(self) -> None:
         self._applied: dict[bytes, bytes] = {}
         self._staged: dict[bytes, bytes] = {}
-        self._puts: list[Put] = []
-        self._moves: list[Move] = []
+        self.changes = Changes([], [], [])
 
     def __len__(self) -> int:
         return len(self._applied)
@@ -102,52 +112,51 @@ class PartitionStore:
     def put(self, key: bytes, value: bytes) -> None:
         """Stage a new claim."""
         self._staged[key] = value
-        self._puts.append(Put(key, value))
+        self.changes.puts.append(Put(key, value))
 
     def move(self, key: bytes, place: int, state: int) -> None:
         """Stage a copy's new state; the claim must be there."""
         self._staged[key] = _moved(self._staged.get(key) or self._applied[key], place, state)
-        self._moves.append(Move(key, place, state))
+        self.changes.moves.append(Move(key, place, state))
 
-    def changes(self) -> tuple[list[Put], list[Move]]:
-        """What is staged, in order: the body of the changelog record."""
-        return self._puts, self._moves
+    def forget(self, before_ms: int, most: int) -> None:
+        """Stage letting go of claims accepted before `before_ms` whose copies are all final; nobody asks after.
+
+        Looks at the `most` oldest. One that is old but not final goes to the end of the queue.
+        """
+        for key in list(_first(self._applied, most)):
+            if key in self._staged:
+                continue
+            value = self._applied[key]
+            claim = unpack(value)
+            if claim.append_ms >= before_ms:
+                break
+            if _is_final(claim):
+                self.changes.forgets.append(key)
+            else:
+                del self._applied[key]
+                self._applied[key] = value
 
     def apply(self) -> None:
         """The transaction committed: make what is staged last."""
         self._applied.update(self._staged)
+        for key in self.changes.forgets:
+            del self._applied[key]
         self.drop()
 
     def drop(self) -> None:
         """The transaction aborted: forget what is staged."""
         self._staged = {}
-        self._puts = []
-        self._moves = []
+        self.changes = Changes([], [], [])
 
-    def restore(self, puts: Sequence[Put], moves: Sequence[Move]) -> None:
+    def restore(self, puts: Sequence[Put], moves: Sequence[Move], forgets: Sequence[bytes]) -> None:
         """Apply one changelog record."""
         for key, value in puts:
             self._applied[key] = value
         for key, place, state in moves:
             self._applied[key] = _moved(self._applied[key], place, state)
-
-    def forget(self, before_ms: int, most: int) -> int:
-        """Let go of claims accepted before `before_ms` whose copies are all final; look at `most` at a time.
-
-        One that isn't final goes to the end of the queue. Returns how many left.
-        """
-        left = 0
-        for key in list(_first(self._applied, most)):
-            value = self._applied[key]
-            claim = unpack(value)
-            if claim.append_ms >= before_ms:
-                break
+        for key in forgets:
             del self._applied[key]
-            if _is_final(claim):
-                left += 1
-            else:
-                self._applied[key] = value
-        return left
 
 
 def _first(entries: dict[bytes, bytes], most: int) -> Iterator[bytes]:

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from exchange.errors import Rejected
-from exchange.signatures.merkle import PATH_MAX
 from exchange.signatures.storage import RECEIPTS_MAX
 from exchange.statements import Fields, identify, schema
 from exchange.statements.codec import PREFIX_BYTES
 
 SIGNATURES_MAX = 8
+
+PATH_MAX = 32
+"""Hashes in a Merkle path; enough for a batch of 2^32 statements."""
 
 
 class Limits(NamedTuple):

@@ -32,11 +32,6 @@ CHANGE_OPEN = 0x20
 _OPEN = TAKE_BACK_OPEN | CHANGE_OPEN
 
 
-def is_acknowledged(state: int) -> bool:
-    """Whether the recipient has signed at least one receipt."""
-    return WAITING < (state & MAIN) < UNDELIVERABLE
-
-
 def advance(state: int, code: int) -> int:
     """The state after `code` was said by the side that may say it; equal to `state` if it moves nothing.
 

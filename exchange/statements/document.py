@@ -11,6 +11,8 @@ RECIPIENTS_MAX = 256
 ATTACHMENTS_MAX = 100
 REFERENCES_MAX = 100
 ATTACHMENT_BYTES_MAX = 2 * 1024**3
+DAY_MIN, DAY_MAX = -9_131, 47_481
+"""1945-01-01 and 2099-12-31, in days since 1970."""
 
 TYPES = {
     "NQ": "Nghị quyết", "QĐ": "Quyết định", "CT": "Chỉ thị", "QC": "Quy chế", "QyĐ": "Quy định",
@@ -50,6 +52,9 @@ def check(fields: Fields) -> None:
         raise Rejected("document.lane", f"urgency {urgency} in lane {fields['lane']}")
     if fields["type"] not in TYPES:
         raise Rejected("document.type_unknown", fields["type"][:80])
+    for day in (fields["issued"], fields["due"]):
+        if day is not None and not DAY_MIN <= day <= DAY_MAX:
+            raise Rejected("document.date", f"day {day} since 1970")
     line("code_number", fields["code_number"], 11, 1)
     line("code_notation", fields["code_notation"], 30, 1)
     line("subject", fields["subject"], 500, 1)

@@ -23,7 +23,7 @@ class Topic:
     REPORTS = "reports"
 
 
-SUBMISSION_TOPICS = (Topic.DOCUMENTS_URGENT, Topic.STATUSES, Topic.DOCUMENTS, Topic.REPORTS)
+SUBMISSION_TOPICS = (Topic.DOCUMENTS_URGENT, Topic.DOCUMENTS, Topic.REPORTS, Topic.STATUSES)
 """In the order in which the hop serves them."""
 
 

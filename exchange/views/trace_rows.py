@@ -20,7 +20,19 @@ from exchange.statements.status import TAKE_BACK_ASKED
 Row = tuple[Any, ...]
 
 _RECORD = ("directory_offset", "hop_ms", "worker")
-_EVENT = ("append_ms", "outcome", "code", "kind", "sender", "verified", "id", "thread", "sha256", "accepted_offset")
+_EVENT = (
+    "append_ms",
+    "outcome",
+    "code",
+    "kind",
+    "sender",
+    "verified",
+    "id",
+    "thread",
+    "sha256",
+    "certificate",
+    "accepted_offset",
+)
 _STATUS = ("document_sender", "document_id", "recipient", "code", "moved", "state", "reason")
 _DOCUMENT = ("kind", "thread", "sender", "sender_level", "id", "sha256", "append_ms")
 _SUMMARY = ("business", "code", "type", "subject", "issued", "urgency", "due", "attachments", "bytes")

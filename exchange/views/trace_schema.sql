@@ -29,6 +29,7 @@ CREATE TABLE events (
     id               text COLLATE "C" NOT NULL,
     thread           text COLLATE "C" NOT NULL,
     sha256           bytea,
+    certificate      bytea,                      -- SHA-256 of the seal's, of an accepted statement
     accepted_offset  bigint NOT NULL,            -- of a duplicate: source_offset of the one accepted; else -1
     trace_offset     bigint NOT NULL,            -- with trace_index the order in which the hop decided
     trace_index      integer NOT NULL,

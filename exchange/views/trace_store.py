@@ -131,7 +131,7 @@ class TraceStore:
             yield connection
 
     def prepare(self) -> None:
-        """Make what is missing of the layout; idempotent. Raises: Unavailable, Misconfigured."""
+        """Make the layout, unless it is there. Raises: Unavailable, Misconfigured."""
         with self.connect() as connection:
             trace_schema.apply(connection, self.schema)
 

@@ -86,9 +86,7 @@ def test_a_status_and_a_report_read_back() -> None:
 
 @given(st.integers(0, 250))
 def test_truncated_and_trailing_bytes_are_refused(cut: int) -> None:
-    raw = schema("document").encode(
-        document("H26", "1", ["H29"], "x" * 200, signed_ms=1, issued=date(2022, 11, 1))
-    )
+    raw = schema("document").encode(document("H26", "1", ["H29"], "x" * 200, signed_ms=1, issued=date(2022, 11, 1)))
     with pytest.raises(Rejected) as refused:
         schema("document").decode(raw[: len(raw) - 1 - cut])
     assert refused.value.code in {"avro.truncated", "avro.trailing_bytes"}

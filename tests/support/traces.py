@@ -30,6 +30,7 @@ def event(offset: int, sender: str, statement_id: str, **changed: object) -> Eve
         "id": statement_id,
         "thread": "",
         "sha256": sha256(f"{sender}/{statement_id}".encode()).digest(),
+        "certificate": None,
         "summary": None,
         "status": None,
         "deliveries": [],

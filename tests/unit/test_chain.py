@@ -13,7 +13,6 @@ from exchange.statements.chain import (
     WITHDRAWN,
     advance,
     ask,
-    is_acknowledged,
 )
 
 
@@ -77,11 +76,3 @@ def test_nothing_reaches_an_undeliverable_copy() -> None:
     with pytest.raises(Rejected) as refused:
         advance(UNDELIVERABLE, 1)
     assert refused.value.code == "status.illegal_transition"
-
-
-def test_acknowledged_means_a_receipt_was_signed() -> None:
-    assert not is_acknowledged(WAITING)
-    assert not is_acknowledged(UNDELIVERABLE)
-    assert not is_acknowledged(ask(WAITING, TAKE_BACK_OPEN))
-    assert is_acknowledged(walk(1))
-    assert is_acknowledged(WITHDRAWN)

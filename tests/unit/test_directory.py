@@ -43,9 +43,7 @@ def agency(
     valid_to: date | None = None,
     successors: tuple[str, ...] = (),
 ) -> Agency:
-    return Agency(
-        code, version, f"UBND {code}", level, form, parent, other_codes, valid_from, valid_to, successors
-    )
+    return Agency(code, version, f"UBND {code}", level, form, parent, other_codes, valid_from, valid_to, successors)
 
 
 def closed(code: str, *successors: str, version: int = 1) -> Agency:
@@ -195,9 +193,7 @@ class TestCodes:
         assert made.at(2).agency("OLD") is None
 
     def test_latest_claim_wins(self) -> None:
-        made = directory(
-            agency("H37", other_codes=("OLD",)), agency("H38", other_codes=("OLD",)), agency("H38", 2)
-        )
+        made = directory(agency("H37", other_codes=("OLD",)), agency("H38", other_codes=("OLD",)), agency("H38", 2))
         owners = [made.at(offset).agency("OLD") for offset in (1, 2, 3)]
         assert [owner.code for owner in owners if owner] == ["H37", "H38", "H37"]
 
@@ -343,18 +339,14 @@ class TestTree:
         assert codes(view.ancestors("H9")) == []
 
     def test_a_cycle_of_parents_ends(self) -> None:
-        view = directory(
-            agency("A", parent="B"), agency("B", parent="A"), group("@below", under="A")
-        ).latest()
+        view = directory(agency("A", parent="B"), agency("B", parent="A"), group("@below", under="A")).latest()
         assert codes(view.ancestors("A")) == ["B"]
         assert codes(view.expand("@below", TODAY)) == ["B"]
 
 
 class TestOrdinals:
     def test_order_of_first_appearance(self) -> None:
-        made = directory(
-            (agency("H9"), agency("H1")), agency("H9", 2), agency("H1", 1), (group(), agency("H5"))
-        )
+        made = directory((agency("H9"), agency("H1")), agency("H9", 2), agency("H1", 1), (group(), agency("H5")))
         view = made.latest()
         assert [each.code for each in view.agencies()] == ["H9", "H1", "H5"]
         assert [view.ordinal(code) for code in ("H9", "H1", "H5")] == [0, 1, 2]

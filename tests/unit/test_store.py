@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exchange.pipeline.store import Move, PartitionStore, claim_key, pack, unpack
+from exchange.pipeline.store import Move, PartitionStore, Put, claim_key, pack, unpack
 from exchange.statements import Topic
 
 DAY_MS = 86_400_000
@@ -32,10 +32,7 @@ def test_a_status_claim_has_no_copies() -> None:
 
 
 def test_an_id_is_unique_within_thread_and_sender() -> None:
-    keys = {
-        claim_key(*parts)
-        for parts in [("A/1", "A", "1"), ("A/1", "A", "2"), ("A/1", "B", "1"), ("A/2", "A", "1")]
-    }
+    keys = {claim_key(*parts) for parts in [("A/1", "A", "1"), ("A/1", "A", "2"), ("A/1", "B", "1"), ("A/2", "A", "1")]}
     assert len(keys) == 4
     assert all(len(key) == 16 for key in keys)
 
@@ -46,7 +43,7 @@ def test_staged_is_visible_in_the_batch_and_gone_after_a_drop() -> None:
     assert store.get(b"k" * 16) is not None
     store.drop()
     assert store.get(b"k" * 16) is None
-    assert store.changes() == ([], [])
+    assert store.changes == ([], [], [])
 
 
 def test_a_dropped_move_leaves_the_applied_state() -> None:
@@ -67,12 +64,12 @@ def test_restoring_the_changes_gives_the_same_store() -> None:
     first, second = PartitionStore(), PartitionStore()
     first.put(b"a" * 16, claim())
     first.move(b"a" * 16, 0, 1)
-    puts, moves = first.changes()
-    second.restore(puts, moves)
+    puts, moves, forgets = first.changes
+    second.restore(puts, moves, forgets)
     first.apply()
     assert second.get(b"a" * 16) == first.get(b"a" * 16)
     first.move(b"a" * 16, 0, 6)
-    second.restore([], [Move(b"a" * 16, 0, 6)])
+    second.restore([], [Move(b"a" * 16, 0, 6)], [])
     first.apply()
     assert second.get(b"a" * 16) == first.get(b"a" * 16)
 
@@ -83,7 +80,12 @@ def test_old_final_claims_leave_and_unfinished_ones_stay() -> None:
     store.put(b"w" * 16, claim(append_ms=2, states=b"\x06\x00"))
     store.put(b"n" * 16, claim(append_ms=50 * DAY_MS, states=b"\x06"))
     store.apply()
-    assert store.forget(46 * DAY_MS, 100) == 1
+    store.forget(46 * DAY_MS, 100)
+    assert store.changes.forgets == [b"f" * 16]
+    restored = PartitionStore()
+    restored.restore([Put(b"f" * 16, claim())], [], store.changes.forgets)
+    assert len(restored) == 0
+    store.apply()
     assert store.get(b"f" * 16) is None
     assert store.get(b"w" * 16) is not None
     assert store.get(b"n" * 16) is not None

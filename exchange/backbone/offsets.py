@@ -1,0 +1,87 @@
+"""Where logs begin, end, and have been committed to; asked of the broker, with patience for a new leader.
+
+Source: KIP-98 (last stable offset), KIP-447 (a group's stable offsets: asking waits for pending transactions).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from exchange.backbone.clients import Config, error, error_of, reader
+from exchange.errors import Unavailable
+from exchange.statements import SUBMISSION_TOPICS
+
+ANSWER_TIMEOUT_S = 60.0
+LEADER_TIMEOUT_S = 20.0
+STABLE_TIMEOUT_S = 30.0
+"""A transaction ends within 3 s; far longer means that the cluster doesn't end them."""
+
+_POLL_S = 0.05
+_NO_LEADER = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+def ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """The oldest offset kept, and the end: the last stable offset, if the consumer reads committed records only.
+
+    A partition that was just made, or just lost its leader, is asked again for `LEADER_TIMEOUT_S`.
+    Raises: Unavailable, Fenced.
+    """
+    deadline = time.monotonic() + LEADER_TIMEOUT_S
+    while True:
+        try:
+            found: tuple[int, int] = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            return found
+        except KafkaException as exc:
+            if exc.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                raise error(exc) from exc
+        time.sleep(_POLL_S)
+
+
+def committed(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
+    """The next offset, by the consumer's group, of every submission topic in these partitions; 0 if none.
+
+    Raises: Unavailable, Fenced.
+    """
+    asked = [TopicPartition(topic, p) for p in partitions for topic in SUBMISSION_TOPICS]
+    try:
+        answered = consumer.committed(asked, timeout=ANSWER_TIMEOUT_S)
+    except KafkaException as exc:
+        raise error(exc) from exc
+    positions: dict[tuple[str, int], int] = {}
+    for answer in answered:
+        if answer.error is not None:
+            raise error_of(answer.error)
+        positions[answer.topic, answer.partition] = 0 if answer.offset == OFFSET_INVALID else answer.offset
+    return positions
+
+
+def await_stable(base: Config, partitions: Iterable[tuple[str, int]]) -> None:
+    """Wait until no transaction is open over what these partitions hold now.
+
+    A group's committed offsets can be answered while the markers of the same transaction are still on their way
+    to its output partitions, one after the other: ask for those first, then wait here, then read.
+
+    Raises: Unavailable ``kafka.unstable`` if one stays open; Fenced.
+    """
+    stable, latest = reader(base), reader(base, isolation_level="read_uncommitted")
+    deadline = time.monotonic() + STABLE_TIMEOUT_S
+    try:
+        for topic, partition in partitions:
+            end = ends(latest, topic, partition)[1]
+            while ends(stable, topic, partition)[1] < end:
+                if time.monotonic() > deadline:
+                    raise Unavailable("kafka.unstable", f"a transaction on {topic}/{partition} doesn't end")
+                time.sleep(_POLL_S)
+    finally:
+        stable.close()
+        latest.close()

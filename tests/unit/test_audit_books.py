@@ -1,0 +1,99 @@
+"""The auditor on spoiled throughput deltas and a spoiled log of the duplicate store."""
+
+from __future__ import annotations
+
+import pytest
+
+from exchange.statements import Fields, schema
+from tests.unit.audit_spoiling import change_puts, found
+from tests.unit.audited_world import lively
+
+
+class TestDeltas:
+    def test_deleted_delta(self) -> None:
+        world = lively()
+        world.delete("throughput.deltas", lambda f: f["topic"] == "documents" and f["next_offset"] > 3)
+        codes = [code for code, _ in found(world.balance())]
+        assert codes == ["audit.delta_gap"]
+
+    def test_deleted_last_delta(self) -> None:
+        world = lively()
+        log = world.topics["throughput.deltas", world.at["s6"].partition]
+        place = max(n for n, r in enumerate(log) if schema("delta").decode(r.value)["topic"] == "statuses")
+        del log[place]
+        balance = world.balance()
+        assert found(balance) == [("audit.delta_gap", "s6")]
+
+    def test_doubled_delta(self) -> None:
+        world = lively()
+        world.double("throughput.deltas", lambda f: f["topic"] == "reports")
+        assert [code for code, _ in found(world.balance())] == ["audit.delta_repeated"]
+
+    def test_swapped_deltas(self) -> None:
+        world = lively()
+
+        def at_first(fields: Fields) -> bool:
+            return (fields["topic"], fields["previous_next_offset"]) == ("statuses", 0)
+
+        def at_last(fields: Fields) -> bool:
+            return fields["topic"] == "statuses" and not at_first(fields)
+
+        world.swap("throughput.deltas", at_first, at_last)
+        assert [code for code, _ in found(world.balance())] == ["audit.delta_gap", "audit.delta_repeated"]
+
+    def test_delta_beyond_what_is_committed(self) -> None:
+        world = lively()
+        world.alter("throughput.deltas", lambda f: f["topic"] == "reports", lambda f: {**f, "next_offset": 9})
+        assert [code for code, _ in found(world.balance())] == ["audit.delta_repeated"]
+
+    @pytest.mark.parametrize("name", ["documents", "deliveries", "bytes", "minute", "recipient_level"])
+    def test_altered_sums(self, name: str) -> None:
+        world = lively()
+
+        def more(fields: Fields) -> Fields:
+            fields["cells"][0][name] += 1
+            return fields
+
+        world.alter("throughput.deltas", lambda f: f["topic"] == "reports", more)
+        assert [code for code, _ in found(world.balance())] == ["audit.delta_sums"]
+
+
+class TestStore:
+    def test_missing_claim(self) -> None:
+        world = lively()
+        change_puts(world, "d2", lambda puts, place: puts.pop(place))
+        assert found(world.balance()) == [("audit.missing_claim", "d2")]
+
+    def test_doubled_claim(self) -> None:
+        world = lively()
+        change_puts(world, "d2", lambda puts, place: puts.append(puts[place]))
+        assert found(world.balance()) == [("audit.doubled_claim", "d2")]
+
+    def test_altered_claim(self) -> None:
+        world = lively()
+        change_puts(world, "d2", lambda puts, place: puts[place].update(key=bytes(16)))
+        assert found(world.balance()) == [("audit.altered_claim", "d2")]
+
+    def test_surplus_claim(self) -> None:
+        world = lively()
+        rejected = world.at["unknown"].offset
+        assert world.at["unknown"].partition == world.at["d3"].partition
+
+        def claim(puts: list[Fields], place: int) -> None:
+            value = puts[place]["value"]
+            puts.append({"key": bytes(16), "value": value[:32] + rejected.to_bytes(8, "little") + value[40:]})
+
+        change_puts(world, "d3", claim)
+        assert found(world.balance()) == [("audit.surplus_claim", "unknown")]
+
+    def test_store_that_stops_early(self) -> None:
+        world = lively()
+        at = world.at["s6"]
+        del world.topics["store", at.partition][-1]
+        assert {code for code, _ in found(world.balance())} == {"audit.store_gap", "audit.missing_claim"}
+
+    def test_store_that_goes_back(self) -> None:
+        world = lively()
+        log = world.topics["store", world.at["s6"].partition]
+        log[0], log[1] = log[1], log[0]
+        assert {code for code, _ in found(world.balance())} == {"audit.store_gap"}
