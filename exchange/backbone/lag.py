@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
+from confluent_kafka.admin import AdminClient
 
-from exchange.backbone.clients import Config, reader
+from exchange.backbone.clients import Config, error, reader
 from exchange.backbone.offsets import committed, ends
 from exchange.errors import Unavailable
 from exchange.statements import SUBMISSION_TOPICS
@@ -51,3 +52,20 @@ def _lag(consumer: Consumer, partitions: int) -> dict[str, int]:
         low, high = ends(consumer, topic, partition)
         lag[topic] += max(high - max(position, low), 0)
     return lag
+
+
+def await_members(admin: AdminClient, group: str, members: int, timeout_s: float) -> None:
+    """Wait until the group is stable with at least so many members; Unavailable ``hop.absent`` after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
+        except KafkaException as exc:
+            raise error(exc) from exc
+        if described.state == ConsumerGroupState.STABLE and len(described.members) >= members:
+            return
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                "hop.absent", f"{len(described.members)} of {members} workers are there, {described.state.name}"
+            )
+        time.sleep(POLL_S)

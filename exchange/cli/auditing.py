@@ -10,10 +10,27 @@ import typer
 from exchange.agencies.levels import Level
 from exchange.cli import world as worlds
 from exchange.cli.output import ERR, NO, OUT, table
-from exchange.ledger import Account, Balance, audit
+from exchange.ledger import Balance, Copies, audit
 from exchange.local.progress import on_terminal
 
 FINDINGS_SHOWN = 30
+
+_LINES = (
+    ("submitted", "records", "submitted"),
+    ("= accepted", "records", "accepted"),
+    ("+ rejected", "records", "rejected"),
+    ("+ duplicates", "records", "duplicates"),
+    ("+ set aside", "records", "set_aside"),
+    ("+ in flight", "records", "in_flight"),
+    ("recipients", "copies", "recipients"),
+    ("= delivered", "copies", "delivered"),
+    ("+ undeliverable", "copies", "undeliverable"),
+    ("delivered", "copies", "delivered"),
+    ("= acknowledged", "copies", "acknowledged"),
+    ("+ waiting", "copies", "waiting"),
+    ("+ told, no receipt due", "copies", "told"),
+)
+"""The three equations, line by line: name, side of the account, field."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,18 +57,19 @@ def run(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = 
 
 def show(balance: Balance) -> None:
     """Print the books, and whatever doesn't balance."""
-    columns = ("", "submitted", "accepted", "rejected", "duplicate", "set aside", "in flight",
-               "recipients", "delivered", "closed", "acknowledged", "waiting")  # fmt: skip
-    rows = [_row(kind or "(unreadable)", account) for kind, account in sorted(balance.by_kind.items())]
-    rows.append(_row("all", balance.total))
-    table("The books", columns, rows, right=columns[1:])
-    pairs = sorted(balance.by_levels.items())
-    level_rows = [
-        (_level(s), _level(r), f"{c.recipients:,}", f"{c.delivered:,}", f"{c.acknowledged:,}", f"{c.waiting:,}")
-        for (s, r), c in pairs
+    kinds = {kind or "unreadable": account for kind, account in sorted(balance.by_kind.items())}
+    kinds["all"] = balance.total
+    rows = [
+        (name, *(f"{getattr(getattr(account, side), field):,}" for account in kinds.values()))
+        for name, side, field in _LINES
     ]
-    names = ("sender's level", "recipient's level", "recipients", "delivered", "acknowledged", "waiting")
-    table("By level", names, level_rows, right=names[2:])
+    table("The books", ("", *kinds), rows, right=tuple(kinds))
+    level_rows = [
+        (sender.label, *(_pair(balance.by_levels.get((int(sender), int(recipient)))) for recipient in Level))
+        for sender in Level
+    ]
+    names = tuple(level.label for level in Level)
+    table("Acknowledged of delivered, by level", ("from \\ to", *names), level_rows, right=names)
     read = sum(balance.records_read.values())
     if balance.holds:
         OUT.print(f"[bold green]The books balance.[/] {read:,} records re-read.", highlight=False)
@@ -64,12 +82,5 @@ def show(balance: Balance) -> None:
                   f"{found.sentence}", markup=False, highlight=False)  # fmt: skip
 
 
-def _row(name: str, account: Account) -> tuple[str, ...]:
-    r, c = account.records, account.copies
-    numbers = (r.submitted, r.accepted, r.rejected, r.duplicates, r.set_aside, r.in_flight,
-               c.recipients, c.delivered, c.undeliverable, c.acknowledged, c.waiting)  # fmt: skip
-    return (name, *(f"{number:,}" for number in numbers))
-
-
-def _level(level: int) -> str:
-    return Level(level).label if level else "–"
+def _pair(copies: Copies | None) -> str:
+    return "–" if copies is None else f"{copies.acknowledged:,} / {copies.acknowledged + copies.waiting:,}"

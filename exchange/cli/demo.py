@@ -12,7 +12,7 @@ import typer
 
 from exchange.agencies.levels import Level
 from exchange.backbone.hop import GROUP
-from exchange.backbone.lag import await_hop
+from exchange.backbone.lag import await_hop, await_members
 from exchange.backbone.submitting import Submitting
 from exchange.cli import auditing, tracing
 from exchange.cli import world as worlds
@@ -47,6 +47,12 @@ class Happened:
     balance: Balance
     counts: Counts
 
+    @property
+    def is_as_expected(self) -> bool:
+        """Whether each bad record was refused by the code that it was made for, and nothing else was refused."""
+        refused = {code: count for code, count in self.sent.expected.items() if code != "accepted"}
+        return refused == self.counts.rejections
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -79,7 +85,7 @@ def demo(
         raise
     if stop:
         _stop(world.home)
-    if not happened.balance.holds:
+    if not (happened.balance.holds and happened.is_as_expected):
         raise typer.Exit(NO)
 
 
@@ -89,6 +95,7 @@ def _act(world: World, report: Report, documents: int, rate: float, seed: int) -
     prepare(world, report, change=True)
     report("Starting the hop and the trace store")
     Crew(world.home, options_of(world), workers=1).start()
+    await_members(world.admin, GROUP, 1, WAIT_S)
     nation = make_nation(world, seed, report, run=f"demo-{seed}")
     sent = nation.send(documents, rate, bad_share=0.02)
     _await(world, report, "Verifying and delivering")
@@ -149,12 +156,17 @@ def _tell(world: World, happened: Happened) -> None:
     OUT.print()
     OUT.rule("What happened")
     OUT.print(
-        f"{sent.records:,} records were sent in {sent.seconds:.1f} s ({sent.records / sent.seconds:,.0f} a second) and "
-        f"{happened.receipts:,} receipts signed; every one was verified, and each accepted one "
-        f"delivered exactly once.", highlight=False,
+        f"{sent.records:,} records were sent in {sent.seconds:.1f} s ({sent.records / sent.seconds:,.0f} a second), "
+        f"two in a hundred of them bad on purpose. The recipients verified what they got and signed "
+        f"{happened.receipts:,} receipts.", highlight=False,
     )  # fmt: skip
     table("Submissions", ("outcome", "records"), to_rows(counts.outcomes), ("records",))
     table("Rejected, by reason", ("code", "records"), to_rows(counts.rejections), ("records",))
+    if happened.is_as_expected:
+        OUT.print("[green]Each was refused by the code that it was made for, and nothing else was.[/]\n")
+    else:
+        OUT.print("[red]That is not what was sent to be refused:[/]")
+        table("Made to be refused", ("code", "records"), to_rows(sent.expected), ("records",))
     _matrix(counts)
     _latency(happened.latencies_ms)
     auditing.show(happened.balance)

@@ -13,6 +13,7 @@ import typer
 
 from exchange.agencies import BACKBONE_CODE
 from exchange.backbone.hop import Hop
+from exchange.backbone.transaction import Probe
 from exchange.backbone.verifying import Verifying
 from exchange.cli import world as worlds
 from exchange.cli.output import OUT, explain
@@ -61,18 +62,18 @@ def worker(context: typer.Context, name: str) -> None:
     """One worker of the hop, under the name that it keeps over restarts."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    _run_to_its_end(lambda: make_hop(world, name).run(stop))
+    run_to_its_end(lambda: make_hop(world, name).run(stop))
 
 
 def project(context: typer.Context) -> None:
     """The projection of the trace into PostgreSQL."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    _run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url)).run(stop))
+    run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url)).run(stop))
 
 
-def make_hop(world: World, name: str) -> Hop:
-    """A worker of the hop in this world."""
+def make_hop(world: World, name: str, probe: Probe = lambda _: None) -> Hop:
+    """A worker of the hop in this world. `probe`: told of each step, see `STEPS`."""
     authority = world.authority
     key = authority.backbone.signing_key
     rules = Rules(
@@ -83,7 +84,7 @@ def make_hop(world: World, name: str) -> Hop:
         worker=name,
     )
     verifying = Verifying([authority.root_certificate], [authority.storage_key])
-    return Hop(world.base, rules, world.directory_log, verifying)
+    return Hop(world.base, rules, world.directory_log, verifying, probe)
 
 
 def options_of(world: World) -> list[str]:
@@ -104,7 +105,7 @@ def stop_on_signals() -> Event:
     return stop
 
 
-def _run_to_its_end(work: Callable[[], None]) -> None:
+def run_to_its_end(work: Callable[[], None]) -> None:
     """Say what ended the process, and end it with a code that the crew understands."""
     try:
         work()

@@ -12,10 +12,11 @@ from exchange.backbone.clients import error, reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import hop_lag
 from exchange.cli import world as worlds
-from exchange.cli.output import ERR, NO, NO_WORLD, OUT, clock, print_json, size, table
+from exchange.cli.output import ERR, NO, NO_WORLD, OUT, VIETNAM, print_json, size, table
 from exchange.cli.world import World
 from exchange.errors import Unavailable
 from exchange.local import services
+from exchange.local.crew import crew_status, stop_crew
 from exchange.local.founding import found
 from exchange.local.progress import Report, on_terminal
 from exchange.statements import SUBMISSION_TOPICS
@@ -44,7 +45,9 @@ def down(context: typer.Context) -> None:
 
     Example: `exchange down`
     """
-    services.down(worlds.of(context).home)
+    home = worlds.of(context).home
+    stop_crew(home)
+    services.down(home)
     OUT.print("Stopped. `exchange up` brings everything back.", highlight=False)
 
 
@@ -82,6 +85,7 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
     """
     world = worlds.of(context)
     processes = services.status(world.home) if world.is_embedded else []
+    processes += crew_status(world.home)
     try:
         rows = _topic_rows(world)
         reachable = True
@@ -101,10 +105,11 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         if processes:
             table(
                 "Processes",
-                ("name", "state", "pid", "memory", "disk", "address", "since"),
+                ("name", "state", "pid", "memory", "disk", "port", "since"),
                 [
-                    (p.name, p.state, p.pid, size(p.resident_bytes), size(p.disk_bytes), p.address,
-                     clock(int(p.since.timestamp() * 1000)) if p.since else "")
+                    (p.name, p.state, p.pid, size(p.resident_bytes), size(p.disk_bytes) if p.disk_bytes else "",
+                     p.address.rpartition(":")[2],
+                     p.since.astimezone(VIETNAM).strftime("%d/%m %H:%M") if p.since else "")
                     for p in processes
                 ],
                 right=("pid", "memory", "disk"),

@@ -19,6 +19,7 @@ from threading import Event
 from exchange.errors import InvariantBroken
 from exchange.local.home import Home
 from exchange.local.processes import ChildProcess, stop_together
+from exchange.local.services import ProcessRow, row_of
 
 BUG = 70
 """Exit code of a process that found its own invariant broken (sysexits' EX_SOFTWARE)."""
@@ -77,6 +78,11 @@ def crew_of(home: Home) -> list[ChildProcess]:
         return []
     names = sorted(path.stem for path in home.run.glob("*.pid"))
     return [ChildProcess(name, home.run, signal.SIGTERM) for name in names if _is_ours(name)]
+
+
+def crew_status(home: Home) -> list[ProcessRow]:
+    """The crew's processes, living or not."""
+    return [row_of(child) for child in crew_of(home)]
 
 
 def stop_crew(home: Home) -> None:

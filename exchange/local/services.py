@@ -93,17 +93,18 @@ def status(home: Home) -> list[ProcessRow]:
         return []
     kafka, postgres = KafkaCluster(home, state.nodes), PostgresServer(home)
     rows = [
-        _row(process, state.ports.get(process.name), kafka.data_folder(number))
+        row_of(process, state.ports.get(process.name), kafka.data_folder(number))
         for number, process in kafka.processes.items()
     ]
-    return [*rows, _row(postgres.process, state.ports.get("postgres"), postgres.data_folder)]
+    return [*rows, row_of(postgres.process, state.ports.get("postgres"), postgres.data_folder)]
 
 
 def _processes(kafka: KafkaCluster, postgres: PostgresServer) -> list[ChildProcess]:
     return [*kafka.processes.values(), postgres.process]
 
 
-def _row(child: ChildProcess, port: int | None, data: Path) -> ProcessRow:
+def row_of(child: ChildProcess, port: int | None = None, data: Path | None = None) -> ProcessRow:
+    """What `status` says of one process; `data`: the folder whose disk it fills."""
     process = child.process()
     state: Literal["running", "stopped", "crashed"] = "crashed" if child.has_crashed else "stopped"
     return ProcessRow(
@@ -113,7 +114,7 @@ def _row(child: ChildProcess, port: int | None, data: Path) -> ProcessRow:
         resident_bytes=_resident_bytes(process) if process else 0,
         since=datetime.fromtimestamp(process.create_time(), UTC) if process else None,
         address=f"127.0.0.1:{port}" if port else "",
-        disk_bytes=_disk_bytes(data),
+        disk_bytes=0 if data is None else _disk_bytes(data),
     )
 
 

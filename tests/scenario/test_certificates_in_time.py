@@ -1,0 +1,59 @@
+"""Certificates over time: re-issue with overlap, revocation, and what was accepted under a lost key."""
+
+from __future__ import annotations
+
+import pytest
+
+from exchange.agencies.levels import Level
+from exchange.local.founding import listed, now_ms, revocations
+from exchange.views.suspects import accepted_since
+from exchange.views.trace_projection import TraceProjection
+from exchange.views.trace_store import TraceStore
+from tests.support.running import Exchange, Fate
+
+
+@pytest.fixture(scope="module")
+def renewed(exchange: Exchange) -> dict[str, Fate]:
+    """A unit's seal is re-issued; both are used; then the old one is revoked as compromised; both are used again."""
+    world, member = exchange.world, exchange.member(Level.PROVINCE, 6)
+    old, to = member.key, [exchange.member(Level.DISTRICT).agency.code]
+    issued = world.authority.issue(member.agency.code, member.agency.name)
+    exchange.enter(listed([issued]))
+
+    def send(*names: str) -> dict[str, Fate]:
+        keys = {"old": old, "new": issued.signing_key}
+        records = [
+            exchange.prepare("document", exchange.document(member, to), member, keys=[keys[name.split()[0]]])
+            for name in names
+        ]
+        return dict(zip(names, exchange.fates(exchange.submit_all(records)), strict=True))
+
+    fates = send("old before", "new before")
+    [saved] = [one for one in world.authority.issued(member.agency.code) if one.leader is None]
+    world.authority.revoke(saved.certificate, now_ms(), now_ms() - 3_600_000, "keyCompromise")
+    exchange.enter([revocations(world.authority)])
+    return fates | send("old after", "new after")
+
+
+def test_old_and_new_certificates_overlap(renewed: dict[str, Fate]) -> None:
+    assert renewed["old before"].event["outcome"] == "accepted"
+    assert renewed["new before"].event["outcome"] == "accepted"
+    assert renewed["old before"].event["certificate"] != renewed["new before"].event["certificate"]
+
+
+def test_a_revoked_certificate_is_refused_from_its_revocation_on(renewed: dict[str, Fate]) -> None:
+    assert renewed["old after"].event["code"] == "certificate.revoked"
+    assert renewed["old after"].deliveries == []
+    assert renewed["new after"].event["outcome"] == "accepted"
+
+
+def test_what_was_accepted_since_the_key_may_have_been_lost_is_listed(
+    exchange: Exchange, renewed: dict[str, Fate]
+) -> None:
+    store = TraceStore(exchange.world.database_url)
+    TraceProjection(exchange.world.base, store).catch_up()
+    certificate = renewed["old before"].event["certificate"]
+    listed_ids = {suspect.id for suspect in accepted_since(store, certificate, now_ms() - 3_600_000)}
+    assert renewed["old before"].event["id"] in listed_ids
+    assert renewed["new before"].event["id"] not in listed_ids
+    assert accepted_since(store, certificate, now_ms() + 60_000) == []
