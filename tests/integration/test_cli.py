@@ -1,0 +1,166 @@
+"""The command line as people and programs use it: examples, exit codes, files byte for byte, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from exchange.cli.app import app
+from exchange.local.home import Home
+from exchange.local.waiting import wait_until
+from tests.support.running import Exchange
+
+README = Path(__file__).parents[2] / "README.md"
+COMMANDS = [
+    "up", "down", "status", "init", "agency list", "agency show", "agency tree", "keys create", "keys revoke",
+    "publish", "inbox", "trace", "rebuild", "run", "simulate", "audit", "demo",
+]  # fmt: skip
+
+
+def run(home: Path, *arguments: str, code: int = 0, env: dict[str, str] | None = None) -> str:
+    """Run a command as a process; its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exchange", "--home", str(home), *arguments],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def loads(text: str) -> Any:  # noqa: ANN401
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    assert "Example:" in shown.output
+    assert f"exchange {command.split()[0]}" in shown.output
+
+
+def test_a_world_that_is_not_there_is_exit_code_3(tmp_path: Path) -> None:
+    for command in (["trace", "x"], ["audit"], ["agency", "list"], ["status"]):
+        run(tmp_path / "nowhere", *command, code=3)
+
+
+def test_misuse_is_exit_code_2(exchange: Exchange, tmp_path: Path) -> None:
+    home = exchange.world.home.folder
+    run(home, "agency", "list", "--level", "galaxy", code=2)
+    run(home, "publish", str(tmp_path / "missing.pdf"), "--from", "H26", "--to", "G22", "--subject", "x", code=2)
+    run(home, "publish", str(README), "--from", "XX", "--to", "G22", "--subject", "x", code=2)
+
+
+def test_no_is_exit_code_1(exchange: Exchange) -> None:
+    home = exchange.world.home.folder
+    run(home, "agency", "show", "H99.99", code=1)
+    run(home, "trace", "no-such-id", code=1)
+    run(home, "publish", str(README), "--from", "H26", "--to", "G22", "--subject", "a\x07b", code=1)
+
+
+def test_init_is_idempotent(exchange: Exchange) -> None:
+    before = exchange.view.offset
+    run(exchange.world.home.folder, "init")
+    exchange.world.directory_log.catch_up()
+    assert exchange.view.offset == before + 1, "only a fresh revocation list"
+
+
+def test_a_file_arrives_byte_for_byte_and_its_receipt_returns(exchange: Exchange, tmp_path: Path) -> None:
+    home = exchange.world.home.folder
+    source = tmp_path / "Kế hoạch năm 2023.pdf"
+    source.write_bytes(os.urandom(300_000))
+    sent = loads(run(home, "publish", str(source), "--from", "H29", "--to", "G11", "--subject", "Kế hoạch", "--json"))
+    exchange.settle()
+    run(home, "inbox", "G11", "--save", str(tmp_path / "in"), "--acknowledge")
+    [saved] = (tmp_path / "in").glob(f"H29_{sent[0]['id']}/*")
+    assert saved.name == source.name
+    assert saved.read_bytes() == source.read_bytes()
+    assert "Nothing new" in run(home, "inbox", "G11")
+    exchange.settle()
+
+    def acknowledged() -> bool:
+        path = loads(run(home, "trace", sent[0]["id"], "--json"))
+        return bool(path["document"]["deliveries"][0]["status_code"] == 1)
+
+    assert wait_until(acknowledged, 30)
+    assert "01 arrived" in run(home, "trace", sent[0]["id"])
+    assert sent[0]["id"] in run(home, "inbox", "H29", "--json")
+
+
+def test_many_files_under_one_signature(exchange: Exchange, tmp_path: Path) -> None:
+    files = [tmp_path / f"{n}.txt" for n in range(5)]
+    for n, path in enumerate(files):
+        path.write_text(str(n))
+    sent = loads(
+        run(exchange.world.home.folder, "publish", *map(str, files), "--each", "--batch-sign",
+            "--from", "H29", "--to", "G11", "--subject", "Ký lô", "--json")
+    )  # fmt: skip
+    exchange.settle()
+    fates = [exchange.fate((one["topic"], one["partition"], one["offset"])) for one in sent]
+    assert [fate.event["outcome"] for fate in fates] == ["accepted"] * 5
+
+
+def test_lists_are_machine_readable(exchange: Exchange) -> None:
+    home = exchange.world.home.folder
+    provinces = loads(run(home, "agency", "list", "--level", "province", "--limit", "5000", "--json"))
+    assert sum(one["form"] == "province" for one in provinces) == 63
+    shown = loads(run(home, "agency", "show", "000.00.00.H26", "--json"))
+    assert (shown["code"], shown["level"], shown["parent"]) == ("H26", "province", "G00")
+    status = loads(run(home, "status", "--json"))
+    assert {one["name"]: one["state"] for one in status["processes"]}["hop-1"] == "running"
+    assert loads(run(home, "audit", "--json"))["holds"] is True
+
+
+def test_the_readmes_quick_start_is_true(exchange: Exchange, tmp_path: Path) -> None:
+    block = README.read_text(encoding="utf-8").split("<!-- run -->")[1].split("```")[1]
+    commands = re.findall(r"^\$ (.*)$", block, re.MULTILINE)
+    assert len(commands) > 5
+    script = "\n".join(line for line in commands if not line.startswith("export"))
+    env = {
+        **os.environ,
+        "EXCHANGE_HOME": str(exchange.world.home.folder),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    (tmp_path / "README.md").write_bytes(README.read_bytes())
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "The books balance." in done.stdout
+
+
+def living(folder: Path) -> list[str]:
+    """Command lines of processes that work in a home."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if str(folder) in line or str(folder) in (process.info["cwd"] or ""):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("moment", ["run/kafka-1.pid", "run/hop-1.pid", "keys/agencies/G22/seal.crt.pem"])
+def test_ctrl_c_leaves_nothing_of_a_demo_running(tmp_path: Path, moment: str) -> None:
+    home = Home(tmp_path / "home")
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "exchange", "--home", str(home.folder), "demo", "--documents", "20000", "--rate", "500"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert wait_until((home.folder / moment).exists, 90)
+        os.killpg(demo.pid, signal.SIGINT)
+        assert demo.wait(60) == 130
+    finally:
+        if demo.poll() is None:
+            demo.kill()
+    assert wait_until(lambda: not living(home.folder), 5), living(home.folder)

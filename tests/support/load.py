@@ -1,0 +1,101 @@
+"""A world under load for fault tests: the nation sends while things break; then the books must balance.
+
+What was sent is counted here, by what must become of it, and compared with the audit: a record that neither side
+had seen would otherwise be missed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+
+from exchange.backbone.clients import reader
+from exchange.backbone.hop import GROUP
+from exchange.backbone.lag import await_hop
+from exchange.backbone.offsets import committed
+from exchange.backbone.reading import read_to_end
+from exchange.cli.simulating import make_nation, sign_receipts
+from exchange.cli.world import World
+from exchange.ledger import Balance, audit
+from exchange.local.progress import silent
+from exchange.local.waiting import wait_until
+from exchange.statements import schema
+
+SETTLE_S = 90.0
+BAD_SHARE = 0.04
+RATE = 400.0
+PORTION = 50
+"""Records sent at a time: what a load may go on with after its block."""
+
+
+class Loaded:
+    """A world, who sends in it, and what has been sent so far. `expected`: outcomes by ``accepted`` or error code."""
+
+    def __init__(self, world: World, seed: int = 11) -> None:
+        self.world = world
+        self.nation = make_nation(world, seed, silent)
+        self.expected: Counter[str] = Counter()
+
+    @contextmanager
+    def load(self, rate: float = RATE) -> Iterator[None]:
+        """Send at `rate` a second as long as the block lasts."""
+        over = Event()
+
+        def send() -> None:
+            while not over.is_set():
+                self.expected += self.nation.send(PORTION, rate, BAD_SHARE).expected
+
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(send)
+            try:
+                yield
+            finally:
+                over.set()
+            sending.result(SETTLE_S)
+
+    def receipts(self) -> int:
+        """Let the recipients sign for what lies in their inboxes."""
+        signed = sign_receipts(self.world, self.nation, silent)
+        self.expected["accepted"] += signed
+        return signed
+
+    def committed(self) -> int:
+        """How many submissions the hop's group has committed so far."""
+        return sum(next_offsets(self.world).values())
+
+    def await_progress(self, records: int, within_s: float = SETTLE_S) -> None:
+        """Wait until so many more submissions are committed than now."""
+        wanted = self.committed() + records
+        assert wait_until(lambda: self.committed() >= wanted, within_s), "the hop does not go on"
+
+    def balanced(self) -> Balance:
+        """Wait until everything is dealt with, audit, and compare with what was sent."""
+        await_hop(self.world.base, GROUP, self.world.layout.keyed, SETTLE_S)
+        balance = audit(self.world.base, self.world.authority.registrar_public_key)
+        assert balance.findings == []
+        assert balance.holds
+        records = balance.total.records
+        assert records.in_flight == records.set_aside == 0
+        assert records.submitted == self.expected.total()
+        assert self._outcomes() == self.expected
+        return balance
+
+    def _outcomes(self) -> Counter[str]:
+        """What became of all submissions, by the trace: ``accepted``, ``duplicate`` or the code of the rejection."""
+        found: Counter[str] = Counter()
+        for portion in read_to_end(self.world.base, {("trace", p): None for p in range(self.world.layout.keyed)}):
+            for read in portion:
+                found.update(event["code"] or event["outcome"] for event in schema("trace").decode(read.value)["events"])
+        return found
+
+
+def next_offsets(world: World) -> dict[tuple[str, int], int]:
+    """The hop's committed offsets; waits while a transaction over them is open."""
+    asking = reader(world.base, group_id=GROUP)
+    try:
+        return committed(asking, range(world.layout.keyed))
+    finally:
+        asking.close()
