@@ -73,7 +73,13 @@ def show(context: typer.Context, code: str, json: Annotated[bool, typer.Option("
         print_json(fields)
         return
     for name, value in fields.items():
-        OUT.print(f"[bold]{name:>12}[/]  {value if value not in (None, [], ()) else '–'}", highlight=False)
+        lines = [str(one) for one in value] if isinstance(value, list) else [str(value)]
+        if value in (None, []):
+            lines = ["–"]
+        if name == "certificates":
+            lines = [f"{c.fingerprint.hex()} {'leader ' + c.leader if c.leader else 'seal'}" for c in certificates]
+        for number, text in enumerate(lines):
+            OUT.print(f"[bold]{'' if number else name:>12}[/]  {text}", highlight=False, soft_wrap=True)
 
 
 @app.command("tree")

@@ -49,6 +49,8 @@ def create(
     if view.certificate(issued.fingerprint) is None:
         publish(world.base, world.authority, listed([issued]))
     folder = world.home.keys / "agencies" / agency.code
+    if saved and not renew:
+        OUT.print("There is one already; --renew issues another, and the old one stays valid beside it.")
     OUT.print(f"{folder}/{leader or 'seal'}.crt.pem  {issued.fingerprint.hex()}", highlight=False, soft_wrap=True)
 
 

@@ -27,6 +27,8 @@ VIETNAM = timezone(timedelta(hours=7))
 _ADVICE = {
     "services.down": "Start them with `exchange up`, or give --bootstrap-servers and --database-url.",
     "kafka.topic_missing": "Make the topics with `exchange init`.",
+    "certificate.revoked": "Issue a new one with `exchange keys create CODE --renew`.",
+    "certificate.expired": "Issue a new one with `exchange keys create CODE --renew`.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
 

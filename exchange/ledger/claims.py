@@ -31,13 +31,14 @@ class Claims:
         self._logged = {topic: Column() for topic in SUBMISSION_TOPICS}
         self._accepted = {topic: Column() for topic in SUBMISSION_TOPICS}
         self._keys = {topic: array("q") for topic in SUBMISSION_TOPICS}
+        self._forgotten: set[int] = set()
         self._load(log)
 
     def accept(self, at: Coordinates, key: bytes, digest: bytes, statement_id: str) -> None:
         """Note that an accepted statement claimed its id; `key`: 16 bytes."""
         content = hash((key, digest))
         self._accepted[at.topic].add(at.offset, content)
-        self._keys[at.topic].append(int.from_bytes(key[:8], "little", signed=True))
+        self._keys[at.topic].append(_short(key))
         logged = self._logged[at.topic]
         if logged.take(at.offset, content) is not None:
             return
@@ -76,6 +77,7 @@ class Claims:
                     self._findings.add("audit.store_gap", at, f"it covers up to {before}, then {after}")
             reached.update(covers)
             met = met or covers == committed
+            self._forgotten.update(_short(key) for key in record["forgets"])
             for put in record["puts"]:
                 self._put(put["key"], put["value"])
         if not met:
@@ -97,7 +99,7 @@ class Claims:
         twins: set[int] = set()
         before: int | None = None
         for key in sorted(key for keys in self._keys.values() for key in keys):
-            if key == before:
+            if key == before and key not in self._forgotten:  # an id may be used again when its life is over
                 twins.add(key)
             before = key
         if not twins:
@@ -111,3 +113,7 @@ class Claims:
             for at in later:
                 sentence = f"its id was accepted before at {first.topic}/{first.partition}@{first.offset}"
                 self._findings.add("audit.id_accepted_twice", at, sentence)
+
+
+def _short(key: bytes) -> int:
+    return int.from_bytes(key[:8], "little", signed=True)

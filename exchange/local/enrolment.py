@@ -9,9 +9,9 @@ from exchange.backbone.clients import Config
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.errors import Rejected, Unavailable
 from exchange.local.authority import Authority
-from exchange.local.founding import listed, publish
+from exchange.local.founding import listed, now_ms, publish
 from exchange.local.issuing import Issued
-from exchange.signatures import SigningKey
+from exchange.signatures import SigningKey, Trust
 
 LISTED_TIMEOUT_S = 15.0
 
@@ -19,7 +19,8 @@ LISTED_TIMEOUT_S = 15.0
 def enrol(authority: Authority, base: Config, log: DirectoryLog, code: str) -> SigningKey:
     """The unit's signing key; issued and listed now if it has none.
 
-    Raises: Rejected ``sender.unknown``; Unavailable if the directory doesn't show it in time.
+    Raises: Rejected ``sender.unknown``, ``certificate.*`` (revoked, expired: make a new one); Unavailable if the
+        directory doesn't show it in time.
     """
     view = log.directory.latest()
     agency = view.agency(code)
@@ -33,6 +34,8 @@ def enrol(authority: Authority, base: Config, log: DirectoryLog, code: str) -> S
             log.poll(0.05)
             if time.monotonic() > deadline:
                 raise Unavailable("directory.unreachable", f"the certificate of {code} isn't listed yet")
+    trust = Trust(log.directory.latest(), [authority.root_certificate])
+    trust.signer(seal.fingerprint, now_ms())
     return seal.signing_key
 
 

@@ -88,7 +88,9 @@ class Loaded:
         found: Counter[str] = Counter()
         for portion in read_to_end(self.world.base, {("trace", p): None for p in range(self.world.layout.keyed)}):
             for read in portion:
-                found.update(event["code"] or event["outcome"] for event in schema("trace").decode(read.value)["events"])
+                found.update(
+                    event["code"] or event["outcome"] for event in schema("trace").decode(read.value)["events"]
+                )
         return found
 
 

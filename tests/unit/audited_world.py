@@ -106,7 +106,7 @@ class World:
         decisions = Decisions(rules, router, self._stores, self._positions)
         for submission, verdict in pending:
             decisions.decide(submission, verdict)
-        for out in decisions.outputs.records(self._stores, START_MS):
+        for out in decisions.records(START_MS):
             log = self.topics.setdefault((out.topic, out.partition), [])
             # Every other offset: in Kafka transaction markers take some.
             log.append(Read(out.topic, out.partition, 2 * len(log), START_MS, out.key, out.value))

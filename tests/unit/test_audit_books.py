@@ -6,7 +6,7 @@ import pytest
 
 from exchange.statements import Fields, schema
 from tests.unit.audit_spoiling import change_puts, found
-from tests.unit.audited_world import lively
+from tests.unit.audited_world import World, document, lively, status
 
 
 class TestDeltas:
@@ -97,3 +97,19 @@ class TestStore:
         log = world.topics["store", world.at["s6"].partition]
         log[0], log[1] = log[1], log[0]
         assert {code for code, _ in found(world.balance())} == {"audit.store_gap"}
+
+    def test_an_id_used_again_when_its_life_is_over(self) -> None:
+        world = World()
+        first = document("G01", "d1", "H01")
+        world.submit("document", first)
+        world.submit("status", status("H01", "s1", first, 2))
+        world.hop()
+        world.step_ms = 47 * 86_400_000
+        world.submit("status", status("H01", "s2", first, 1))  # same thread, same partition: the store looks around
+        world.hop()
+        world.step_ms = 1
+        world.submit("document", document("G01", "d1", "H01", content="another life"))
+        world.hop()
+        balance = world.balance()
+        assert found(balance) == []
+        assert balance.by_kind["document"].records.accepted == 2
