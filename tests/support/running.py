@@ -169,6 +169,10 @@ class Exchange:
         """What became of a submission; call `settle` before."""
         return self._fates[place]
 
+    def all_fates(self) -> list[Fate]:
+        """What became of everything so far."""
+        return list(self._fates.values())
+
     def fates(self, places: Iterable[Place]) -> list[Fate]:
         """`settle`, then what became of each."""
         self.settle()
