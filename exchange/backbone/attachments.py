@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -44,8 +44,8 @@ class Attachments:
         else:
             self._store = LocalStore(Path(place), mkdir=True)
 
-    def put(self, path: Path) -> Stored:
-        """Store a file from disk; twice the same bytes are stored once.
+    def put(self, path: Path, told: Callable[[int], None] = lambda _: None) -> Stored:
+        """Store a file from disk; twice the same bytes are stored once. `told`: how many bytes were written.
 
         Raises: Unavailable ``storage.unavailable`` (disk full, network), OSError if `path` can't be read.
         """
@@ -54,7 +54,7 @@ class Attachments:
         try:
             if not self._has(digest, size):
                 with path.open("rb") as source:
-                    self._write(digest, source)
+                    self._write(digest, source, told)
         except BaseError as exc:
             raise Unavailable("storage.unavailable", str(exc)) from exc
         return self.receipt(digest, size)
@@ -92,14 +92,16 @@ class Attachments:
         except FileNotFoundError:
             return False
 
-    def _write(self, digest: bytes, source: BinaryIO) -> None:
+    def _write(self, digest: bytes, source: BinaryIO, told: Callable[[int], None]) -> None:
         """Write under a draft name, check, then rename without overwriting."""
         draft = f"drafts/{secrets.token_hex(16)}"
-        hashed = sha256()
+        hashed, written = sha256(), 0
         with obstore.open_writer(self._store, draft, buffer_size=4 * CHUNK_BYTES) as target:
             while chunk := source.read(CHUNK_BYTES):
                 hashed.update(chunk)
                 target.write(chunk)
+                written += len(chunk)
+                told(written)
         if hashed.digest() != digest:
             obstore.delete(self._store, draft)
             raise Unavailable("storage.source_changed", "the file changed while it was read; try again")

@@ -12,10 +12,11 @@ import typer
 from exchange.backbone.attachments import Stored
 from exchange.backbone.submitting import Outgoing, Submitting, Taken
 from exchange.cli import world as worlds
-from exchange.cli.output import OUT, clock, print_json
+from exchange.cli.output import ERR, OUT, clock, print_json
 from exchange.cli.world import World
 from exchange.local.enrolment import enrol
 from exchange.local.founding import now_ms
+from exchange.local.progress import on_terminal
 from exchange.pipeline.routing import day_of
 from exchange.signatures import sign_batch, sign_record
 from exchange.statements import DOCUMENT, Fields
@@ -48,7 +49,7 @@ def publish(
     world = worlds.of(context)
     code = _code_of(world, sender)
     key = enrol(world.authority, world.base, world.directory_log, code)
-    stored = [(path, world.attachments.put(path)) for path in files]
+    stored = _store(world, files)
     parcels = [[one] for one in stored] if each else [stored]
     notation = number.partition("/")
     documents = [
@@ -74,6 +75,16 @@ def publish(
             f"[bold]{one.id}[/]  {one.topic}/{one.partition}/{one.offset}  {clock(one.append_ms)}", highlight=False
         )
     OUT.print(f"Follow it with `exchange trace {taken[0].id}`.", highlight=False)
+
+
+def _store(world: World, files: list[Path]) -> list[tuple[Path, Stored]]:
+    """Put the files into the object store, showing how far it is."""
+    stored = []
+    with on_terminal(ERR) as report:
+        for path in files:
+            step, total = f"Storing {path.name}", path.stat().st_size
+            stored.append((path, world.attachments.put(path, lambda done: report(step, done, total))))  # noqa: B023
+    return stored
 
 
 def _code_of(world: World, code: str) -> str:

@@ -11,6 +11,7 @@ from exchange.backbone import topics
 from exchange.backbone.clients import error, reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import hop_lag
+from exchange.backbone.schema_log import publish_schemas
 from exchange.cli import world as worlds
 from exchange.cli.output import ERR, NO, NO_WORLD, OUT, VIETNAM, print_json, size, table
 from exchange.cli.world import World
@@ -74,6 +75,7 @@ def prepare(world: World, report: Report, *, change: bool) -> bool:
         table("Topics that differ (repeat with --yes to change them)", ("topic", "setting", "now", "then"), rows)
         return False
     topics.apply(world.admin, found_difference)
+    publish_schemas(world.base)
     found(world.home, world.base, report)
     return True
 

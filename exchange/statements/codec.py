@@ -34,12 +34,18 @@ _DAMAGED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """One version of one schema. `prefix`: the 10 bytes that begin everything written with it."""
+    """One version of one schema. `prefix`: the 10 bytes that begin everything written with it. `source`: JSON."""
 
     name: str
     version: int
     prefix: bytes
     parsed: Any
+    source: str
+
+    @property
+    def fingerprint(self) -> str:
+        """CRC-64-AVRO in the byte order of the prefix, 16 hex digits."""
+        return self.prefix[len(MAGIC) :].hex()
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
         """Write `fields`; InvariantBroken if they don't fit, for only our own code writes."""
@@ -86,9 +92,11 @@ def schemas() -> dict[bytes, Schema]:
     """Every schema that we know, by its 10-byte prefix."""
     known: dict[bytes, Schema] = {}
     for path in sorted(_folder().glob("*/v*.avsc")):
-        source = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        source = json.loads(text)
         crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(source), "CRC-64-AVRO"))
-        schema = Schema(path.parent.name, int(path.stem[1:]), MAGIC + crc, parse_schema(_without_logical_types(source)))
+        parsed = parse_schema(_without_logical_types(source))
+        schema = Schema(path.parent.name, int(path.stem[1:]), MAGIC + crc, parsed, text)
         known[schema.prefix] = schema
     return known
 

@@ -15,9 +15,11 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from exchange.backbone.reading import read_to_end
 from exchange.cli.app import app
 from exchange.local.home import Home
 from exchange.local.waiting import wait_until
+from exchange.statements import schemas
 from tests.support.running import Exchange
 
 README = Path(__file__).parents[2] / "README.md"
@@ -73,6 +75,12 @@ def test_init_is_idempotent(exchange: Exchange) -> None:
     run(exchange.world.home.folder, "init")
     exchange.world.directory_log.catch_up()
     assert exchange.view.offset == before + 1, "only a fresh revocation list"
+
+
+def test_the_schemas_can_be_found_by_whoever_reads_the_logs(exchange: Exchange) -> None:
+    [portion] = read_to_end(exchange.world.base, {("schemas", 0): None})
+    found = {read.key: read.value.decode() for read in portion}
+    assert found == {one.fingerprint.encode(): one.source for one in schemas().values()}
 
 
 def test_a_file_arrives_byte_for_byte_and_its_receipt_returns(exchange: Exchange, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ class Traffic:
         self._near: dict[str, list[Member]] = {}
         for member in cast.members.values():
             self._near.setdefault(_root_of(member.agency), []).append(member)
+        self._parents = {member.agency.parent for member in cast.members.values()}
         self._weights = [SENDER_WEIGHTS[level] for level in self._senders]
 
     def records(self, count: int) -> Iterator[Outgoing]:
@@ -159,7 +160,7 @@ class Traffic:
     def _recipients(self, sender: Member) -> list[str]:
         random = self._random
         if random.random() < self._mix.groups:
-            group = _group_of(sender)
+            group = self._group_of(sender)
             if group is not None:
                 return [group]
         count = random.randint(2, 12) if random.random() < self._mix.several else 1
@@ -181,18 +182,17 @@ class Traffic:
             if other != agency.code:
                 return other
 
+    def _group_of(self, sender: Member) -> str | None:
+        match sender.agency.form:
+            case "province":
+                return f"@districts-of-{sender.agency.code}"
+            case "district" if sender.agency.code in self._parents:  # five island districts have no communes
+                return f"@communes-of-{sender.agency.code}"
+            case "ministry":
+                return "@provinces"
+            case _:
+                return None
+
 
 def _root_of(agency: Agency) -> str:
     return agency.code.partition(".")[0]
-
-
-def _group_of(sender: Member) -> str | None:
-    match sender.agency.form:
-        case "province":
-            return f"@districts-of-{sender.agency.code}"
-        case "district":
-            return f"@communes-of-{sender.agency.code}"
-        case "ministry":
-            return "@provinces"
-        case _:
-            return None
