@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from exchange.agencies.levels import Level
+from exchange.auditor import Balance, Copies, audit
 from exchange.cli import world as worlds
 from exchange.cli.output import ERR, NO, OUT, table
-from exchange.ledger import Balance, Copies, audit
 from exchange.local.progress import on_terminal
 
 FINDINGS_SHOWN = 30

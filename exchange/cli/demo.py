@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from exchange.agencies.levels import Level
+from exchange.auditor import Balance, audit
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_hop, await_members
 from exchange.backbone.submitting import Submitting
@@ -22,7 +23,6 @@ from exchange.cli.services import prepare
 from exchange.cli.simulating import make_nation
 from exchange.cli.world import World
 from exchange.errors import Misconfigured
-from exchange.ledger import Balance, audit
 from exchange.local import services
 from exchange.local.crew import Crew, stop_crew
 from exchange.local.home import Home, write_private

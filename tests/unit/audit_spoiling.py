@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from exchange.ledger import Balance, Coordinates
+from exchange.auditor import Balance, Coordinates
 from exchange.statements import SUBMISSION_TOPICS, Fields, schema
 from tests.unit.audited_world import World
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import cast
 
 from exchange.agencies import BACKBONE_CODE, Agency, Directory, Group, Level
+from exchange.auditor import Balance, Coordinates, Cut, reconcile
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
-from exchange.ledger import Balance, Coordinates, Cut, reconcile
 from exchange.pipeline.decide import Decisions, Verdict
 from exchange.pipeline.outputs import Rules
 from exchange.pipeline.routing import Router

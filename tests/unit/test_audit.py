@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from exchange.auditor import CODES
+from exchange.auditor.recount import murmur2
 from exchange.errors import Unavailable
-from exchange.ledger import CODES
-from exchange.ledger.recount import murmur2
 from exchange.pipeline.submission import partition_of
 from tests.unit.audit_spoiling import found, of
 from tests.unit.audited_world import World, lively

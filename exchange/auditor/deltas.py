@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from exchange.ledger.books import Coordinates
-from exchange.ledger.cut import Cut
-from exchange.ledger.findings import Findings
+from exchange.auditor.books import Coordinates
+from exchange.auditor.cut import Cut
+from exchange.auditor.findings import Findings
 from exchange.statements import SUBMISSION_TOPICS, Fields
 
 _KEY = ("minute", "kind", "outcome", "code", "urgency", "sender_level", "recipient_level")

@@ -9,11 +9,11 @@ from __future__ import annotations
 from hashlib import sha256
 from operator import itemgetter
 
+from exchange.auditor.inboxes import content_of
+from exchange.auditor.recount import TAKE_BACK_ASKED, UNDELIVERABLE, Copy, by_inbox, murmur2
+from exchange.auditor.said import Said, claim_key, read_statement
+from exchange.auditor.scope import Case, Cells, Scope, expect_notice
 from exchange.errors import Rejected
-from exchange.ledger.inboxes import content_of
-from exchange.ledger.recount import TAKE_BACK_ASKED, UNDELIVERABLE, Copy, by_inbox, murmur2
-from exchange.ledger.said import Said, claim_key, read_statement
-from exchange.ledger.scope import Case, Cells, Scope, expect_notice
 from exchange.statements import Fields
 
 _STATED = ("code", "kind", "sender", "verified", "id", "thread", "sha256", "accepted_offset", "summary")

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from functools import partial
 
+from exchange.auditor.books import Coordinates
+from exchange.auditor.deltas import Deltas
+from exchange.auditor.hop_records import DELTAS, TRACE, HopRecords
+from exchange.auditor.outcomes import check
+from exchange.auditor.said import read_statement
+from exchange.auditor.scope import Case, Scope
+from exchange.auditor.submissions import Submissions
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
-from exchange.ledger.books import Coordinates
-from exchange.ledger.deltas import Deltas
-from exchange.ledger.hop_records import DELTAS, TRACE, HopRecords
-from exchange.ledger.outcomes import check
-from exchange.ledger.said import read_statement
-from exchange.ledger.scope import Case, Scope
-from exchange.ledger.submissions import Submissions
 from exchange.statements import SUBMISSION_TOPICS, Fields
 
 _UNKNOWN = ""

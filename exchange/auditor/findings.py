@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exchange.ledger.books import Coordinates, Finding
+from exchange.auditor.books import Coordinates, Finding
 
 LISTED_MAX = 1_000
 

@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from exchange.agencies import Agency, Closed, Directory, DirectoryView, Level, Open, Redirected
+from exchange.auditor.said import Said
 from exchange.errors import Rejected
-from exchange.ledger.said import Said
 
 UNDELIVERABLE = -1
 """The partition of a copy that has no inbox."""

@@ -12,10 +12,10 @@ from array import array
 from collections.abc import Iterable
 from struct import Struct
 
-from exchange.ledger.books import Coordinates
-from exchange.ledger.columns import Column
-from exchange.ledger.cut import Cut
-from exchange.ledger.findings import Findings
+from exchange.auditor.books import Coordinates
+from exchange.auditor.columns import Column
+from exchange.auditor.cut import Cut
+from exchange.auditor.findings import Findings
 from exchange.statements import SUBMISSION_TOPICS, Fields
 
 _CLAIM = Struct("<32sQQB")

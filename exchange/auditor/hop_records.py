@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from exchange.auditor.books import Coordinates
+from exchange.auditor.columns import Column
+from exchange.auditor.cut import Cut, Source
+from exchange.auditor.findings import Findings
+from exchange.auditor.tally import Tally
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
-from exchange.ledger.books import Coordinates
-from exchange.ledger.columns import Column
-from exchange.ledger.cut import Cut, Source
-from exchange.ledger.findings import Findings
-from exchange.ledger.tally import Tally
 from exchange.statements import SUBMISSION_TOPICS, Fields, identify, schema
 
 TRACE = "trace"

@@ -7,11 +7,11 @@ operator decided that a submission be set aside isn't checked.
 
 from __future__ import annotations
 
+from exchange.auditor.acceptance import check_accepted
+from exchange.auditor.books import Coordinates
+from exchange.auditor.said import claim_key, read_statement
+from exchange.auditor.scope import Case, Cells, Scope, expect_notice
 from exchange.errors import Rejected
-from exchange.ledger.acceptance import check_accepted
-from exchange.ledger.books import Coordinates
-from exchange.ledger.said import claim_key, read_statement
-from exchange.ledger.scope import Case, Cells, Scope, expect_notice
 
 
 def check(scope: Scope, case: Case) -> Cells:

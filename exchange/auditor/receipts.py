@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from array import array
 
-from exchange.ledger.books import Coordinates
-from exchange.ledger.findings import Findings
-from exchange.ledger.tally import CopyKey, Tally
+from exchange.auditor.books import Coordinates
+from exchange.auditor.findings import Findings
+from exchange.auditor.tally import CopyKey, Tally
 from exchange.statements import Topic
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exchange.ledger.books import Account, Balance, Copies, Records
-from exchange.ledger.findings import Findings
+from exchange.auditor.books import Account, Balance, Copies, Records
+from exchange.auditor.findings import Findings
 
 OUTCOMES = {
     "accepted": "accepted",

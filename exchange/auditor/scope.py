@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
+from exchange.auditor.books import Coordinates
+from exchange.auditor.claims import Claims
+from exchange.auditor.columns import Column
+from exchange.auditor.cut import Cut
+from exchange.auditor.deltas import CellKey
+from exchange.auditor.findings import Findings
+from exchange.auditor.inboxes import NOTICE, Inboxes, content_of
+from exchange.auditor.receipts import Receipts
+from exchange.auditor.recount import Recount
+from exchange.auditor.said import Said, expected_notice
+from exchange.auditor.tally import Tally
 from exchange.backbone.reading import Read
-from exchange.ledger.books import Coordinates
-from exchange.ledger.claims import Claims
-from exchange.ledger.columns import Column
-from exchange.ledger.cut import Cut
-from exchange.ledger.deltas import CellKey
-from exchange.ledger.findings import Findings
-from exchange.ledger.inboxes import NOTICE, Inboxes, content_of
-from exchange.ledger.receipts import Receipts
-from exchange.ledger.recount import Recount
-from exchange.ledger.said import Said, expected_notice
-from exchange.ledger.tally import Tally
 from exchange.statements import Fields
 
 Cells = list[tuple[CellKey, int, int]]

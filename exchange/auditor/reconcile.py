@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exchange.agencies import BACKBONE_CODE, Directory, Level
+from exchange.auditor.books import Balance, Coordinates
+from exchange.auditor.claims import Claims
+from exchange.auditor.cut import Cut, Source
+from exchange.auditor.findings import Findings
+from exchange.auditor.hop_records import STORE, HopRecords
+from exchange.auditor.inboxes import Inboxes
+from exchange.auditor.partition import PartitionAudit
+from exchange.auditor.receipts import Receipts
+from exchange.auditor.recount import Recount, inbox_of
+from exchange.auditor.said import read_statement
+from exchange.auditor.scope import Scope
+from exchange.auditor.tally import Tally
 from exchange.errors import Rejected
-from exchange.ledger.books import Balance, Coordinates
-from exchange.ledger.claims import Claims
-from exchange.ledger.cut import Cut, Source
-from exchange.ledger.findings import Findings
-from exchange.ledger.hop_records import STORE, HopRecords
-from exchange.ledger.inboxes import Inboxes
-from exchange.ledger.partition import PartitionAudit
-from exchange.ledger.receipts import Receipts
-from exchange.ledger.recount import Recount, inbox_of
-from exchange.ledger.said import read_statement
-from exchange.ledger.scope import Scope
-from exchange.ledger.tally import Tally
 
 
 def reconcile(cut: Cut, source: Source, directory: Directory, backbone: str = BACKBONE_CODE) -> Balance:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple
 
+from exchange.auditor.books import Coordinates
 from exchange.errors import Rejected
-from exchange.ledger.books import Coordinates
 from exchange.statements import Fields, Topic, identify, schema
 
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from exchange.agencies import Directory, Level
+from exchange.auditor.books import Balance
+from exchange.auditor.cut import Cut
+from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
+from exchange.auditor.reconcile import reconcile
+from exchange.auditor.recount import inbox_of
 from exchange.backbone.clients import Config, reader
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.offsets import await_stable, committed, ends
 from exchange.backbone.reading import Read, partitions_of, read_to_end
-from exchange.ledger.books import Balance
-from exchange.ledger.cut import Cut
-from exchange.ledger.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
-from exchange.ledger.reconcile import reconcile
-from exchange.ledger.recount import inbox_of
 from exchange.signatures import PublicKey
 
 

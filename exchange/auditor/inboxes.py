@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
+from exchange.auditor.books import Coordinates
+from exchange.auditor.columns import Column
+from exchange.auditor.cut import Cut
+from exchange.auditor.findings import Findings
+from exchange.auditor.recount import inbox_of
+from exchange.auditor.said import statement_in
+from exchange.auditor.tally import Tally
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
-from exchange.ledger.books import Coordinates
-from exchange.ledger.columns import Column
-from exchange.ledger.cut import Cut
-from exchange.ledger.findings import Findings
-from exchange.ledger.recount import inbox_of
-from exchange.ledger.said import statement_in
-from exchange.ledger.tally import Tally
 from exchange.statements import Fields, identify
 
 NOTICE = ("notice", 0)

@@ -1,0 +1,23 @@
+"""The auditor: the books, re-derived from the topics alone, with code of its own."""
+
+from exchange.auditor.auditor import KafkaSource, audit, take_cut
+from exchange.auditor.books import Account, Balance, Coordinates, Copies, Finding, Records
+from exchange.auditor.cut import Cut, Source
+from exchange.auditor.findings import CODES
+from exchange.auditor.reconcile import reconcile
+
+__all__ = [
+    "CODES",
+    "Account",
+    "Balance",
+    "Coordinates",
+    "Copies",
+    "Cut",
+    "Finding",
+    "KafkaSource",
+    "Records",
+    "Source",
+    "audit",
+    "reconcile",
+    "take_cut",
+]
