@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
+from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -55,11 +56,16 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Owned:
-    """What a worker holds of one assignment. `positions`: next offset of every input."""
+    """What a worker holds of one assignment. `positions`: next offset of every input.
+
+    `group`: its membership when it was assigned. The client's present one may be of a later generation, under which
+    what was read before belongs to others.
+    """
 
     positions: dict[Position, int]
     stores: dict[int, PartitionStore]
     lanes: Lanes
+    group: Any
 
 
 class Hop:
@@ -75,7 +81,9 @@ class Hop:
         self._probe = probe
         self._consumer: Consumer = member(base, GROUP, rules.worker)
         self._transactions = Transactions(transactional_producer(base, f"{GROUP}-{rules.worker}"), probe)
-        self._owned = Owned({}, {}, Lanes(self._consumer, {}))
+        self._owned = self._last_owned = self._nothing()
+        self._assignment: list[int] | None = None
+        """Partitions assigned to us but not yet taken over."""
         self._router = Router(directory.directory.latest(), rules.inbox_partitions)
         verifying.renew(self._router.view)
 
@@ -98,6 +106,8 @@ class Hop:
     def _turn(self) -> None:
         """Read, verify and commit one batch, in as many transactions as its outputs need."""
         self._follow_directory()
+        if self._assignment is not None:
+            self._take_over(self._assignment)
         self._owned.lanes.arrange(self._owned.positions)
         submissions = self._poll()
         if not submissions:
@@ -109,12 +119,18 @@ class Hop:
             start = self._transact(submissions, verdicts, start)
 
     def _poll(self) -> list[Submission]:
-        """Read the next batch, bounded by records, bytes and time; urgent first, each log in its order."""
+        """Read the next batch, bounded by records, bytes and time; urgent first, each log in its order.
+
+        Empty when partitions moved meanwhile: what was read before that is read again by whoever holds them now.
+        """
+        owned = self._owned
         submissions: list[Submission] = []
         size, deadline = 0, time.monotonic() + POLL_S
         while len(submissions) < BATCH_RECORDS_MAX and size < BATCH_BYTES_MAX:
             wait = max(deadline - time.monotonic(), 0.0)
             messages = self._consumer.consume(min(250, BATCH_RECORDS_MAX - len(submissions)), timeout=wait)
+            if self._owned is not owned or self._assignment is not None:
+                return []
             for message in messages:
                 submission = _submission(message)
                 size += len(submission.value)
@@ -147,7 +163,7 @@ class Hop:
         after = decisions.outputs.next_offsets()
         self._probe("decided")
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in after.items()]
-        self._transactions.write(records, offsets, self._consumer.consumer_group_metadata())
+        self._transactions.write(records, offsets, owned.group)
         for partition in {partition for _, partition in after}:
             owned.stores[partition].apply()
         owned.positions.update(after)
@@ -158,14 +174,15 @@ class Hop:
         """After an abort: forget what was staged and read again from what is committed."""
         for store in self._owned.stores.values():
             store.drop()
-        self._read_from(self._owned)
+        if self._owned.positions:
+            self._read_from(self._owned)
 
     def _read_from(self, owned: Owned) -> None:
         """Read every input from its position, with no lane paused (a pause would survive)."""
         inputs = [TopicPartition(t, p, offset) for (t, p), offset in owned.positions.items()]
         self._consumer.assign(inputs)
         self._consumer.resume(inputs)
-        self._owned = Owned(owned.positions, owned.stores, Lanes(self._consumer, owned.positions))
+        self._owned = self._last_owned = replace(owned, lanes=Lanes(self._consumer, owned.positions))
 
     def _follow_directory(self) -> None:
         if self._directory.poll() or self._router.view.offset != self._directory.directory.next_offset:
@@ -174,28 +191,44 @@ class Hop:
             self._verifying.renew(view)
 
     def _assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        """Restore before the first record is read; keep a store that nobody else can have moved on."""
+        """Note what is ours; nothing of it is read before it is taken over."""
         partitions = sorted({tp.partition for tp in assigned})
         if len(assigned) != len(partitions) * len(SUBMISSION_TOPICS):
             raise InvariantBroken(f"inputs are not co-partitioned: {assigned}")
+        consumer.assign([])
+        self._owned = replace(self._nothing(), group=consumer.consumer_group_metadata())
+        self._assignment = partitions
+
+    def _take_over(self, partitions: list[int]) -> None:
+        """Restore before the first record is read; keep a store that nobody else can have moved on.
+
+        Not in the callback: what it raises there leaves the client reading what was never restored.
+        Raises: Unavailable (nothing is taken over: do it again), InvariantBroken.
+        """
         began = time.monotonic()
-        positions = committed(consumer, partitions)
-        kept = {p: self._owned.stores[p] for p in partitions if self._is_current(p, positions)}
+        positions = committed(self._consumer, partitions)
+        kept = {p: self._last_owned.stores[p] for p in partitions if self._is_current(p, positions)}
         missing = [p for p in partitions if p not in kept]
         wanted = {(topic, p): offset for (topic, p), offset in positions.items() if p in missing}
         stores = kept | restore(self._base, wanted, missing)
-        self._read_from(Owned(positions, stores, Lanes(consumer, positions)))
+        self._read_from(replace(self._owned, positions=positions, stores=stores))
+        self._assignment = None
         seconds = round(time.monotonic() - began, 3)
         claims = sum(len(store) for store in stores.values())
         log.info("hop.assigned", worker=self._rules.worker, partitions=partitions, claims=claims, seconds=seconds)
 
     def _is_current(self, partition: int, positions: dict[Position, int]) -> bool:
-        return partition in self._owned.stores and all(
-            positions[topic, partition] == self._owned.positions[topic, partition] for topic in SUBMISSION_TOPICS
+        last = self._last_owned
+        return partition in last.stores and all(
+            positions[topic, partition] == last.positions[topic, partition] for topic in SUBMISSION_TOPICS
         )
 
+    def _nothing(self) -> Owned:
+        return Owned({}, {}, Lanes(self._consumer, {}), None)
+
     def _revoked(self, _: Consumer, revoked: list[TopicPartition]) -> None:
-        """No transaction is open across a poll, so there is nothing to finish."""
+        """No transaction is open across a poll, so there is nothing to finish; nothing is ours from here on."""
+        self._owned, self._assignment = self._nothing(), None
         log.info("hop.revoked", worker=self._rules.worker, partitions=sorted({tp.partition for tp in revoked}))
 
 

@@ -1,7 +1,8 @@
 """A worker of the hop that can be told to die, to stop or to stumble: ``python -m tests.fault.worker``.
 
-Arguments: the home, the worker's name, the file in which it finds its plan (see `Worker.plan`); then, for a bug of
-our own: ``--bug-in gate|decide --marked TEXT``, which makes that step fail on records that hold the text.
+Arguments: the home, the worker's name, the file in which it finds its plan (see `Worker.plan`). Then, for a bug of
+our own, ``--bug-in gate|decide --marked TEXT`` makes that step fail on records that hold the text; ``--poll-s`` makes
+it collect a batch for so long, that whatever happens, happens meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from exchange.backbone import verifying
+from exchange.backbone import hop, verifying
 from exchange.cli.running import make_hop, run_to_its_end, stop_on_signals
 from exchange.cli.world import World
 from exchange.local.home import Home
@@ -71,6 +72,7 @@ def main() -> None:
     parser.add_argument("plan", type=Path)
     parser.add_argument("--bug-in", choices=["gate", "decide"])
     parser.add_argument("--marked", default="")
+    parser.add_argument("--poll-s", type=float, default=hop.POLL_S)
     asked = parser.parse_args()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -78,6 +80,7 @@ def main() -> None:
     )
     if asked.bug_in:
         stumble(asked.bug_in, asked.marked.encode())
+    hop.POLL_S = asked.poll_s
     stop, world = stop_on_signals(), World(Home(asked.home))
     run_to_its_end(lambda: make_hop(world, asked.name, Planned(asked.plan)).run(stop))
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 
-from exchange.auditor import Balance, audit
+from exchange.ledger import Balance, audit
 from exchange.backbone.clients import reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_hop
