@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -102,7 +103,7 @@ def _acknowledge(world: World, code: str, received: Received) -> None:
     key = enrol(world.authority, world.base, world.directory_log, code)
     fields = status(
         code,
-        f"r-{received.topic}-{received.partition}-{received.offset}-{ARRIVED}".replace("documents.urgent", "urgent"),
+        str(uuid.uuid4()),
         received.fields,
         ARRIVED,
         signed_ms=now_ms(),

@@ -47,13 +47,15 @@ def run(
     world = worlds.of(context)
     world.authority  # noqa: B018  fail now, not in every worker
     crew = Crew(world.home, options_of(world), workers)
-    crew.start()
     if detach:
+        crew.start()
         OUT.print(f"{workers} worker(s) and the trace store are running; `exchange down` stops them.")
         return
-    OUT.print(f"{workers} worker(s) and the trace store are running. Ctrl-C stops them.")
+    stop = stop_on_signals()
     try:
-        crew.watch(stop_on_signals())
+        crew.start()
+        OUT.print(f"{workers} worker(s) and the trace store are running. Ctrl-C stops them.")
+        crew.watch(stop)
     finally:
         stop_crew(world.home)
 

@@ -30,7 +30,9 @@ _WATCH_S = 0.2
 
 
 @dataclass(slots=True)
-class _Member:
+class Member:
+    """One process of the crew, and how it is started."""
+
     child: ChildProcess
     command: list[str]
     started: float = 0.0
@@ -42,14 +44,14 @@ class Crew:
 
     def __init__(self, home: Home, options: list[str], workers: int) -> None:
         self._home = home
-        self._members: list[_Member] = []
+        self.members: list[Member] = []
         for name, command in _commands(workers).items():
             child = ChildProcess(name, home.run, signal.SIGTERM)
-            self._members.append(_Member(child, [sys.executable, "-m", "exchange", *options, *command]))
+            self.members.append(Member(child, [sys.executable, "-m", "exchange", *options, *command]))
 
     def start(self, environment: Mapping[str, str] | None = None) -> None:
         """Start whoever doesn't run yet."""
-        for member in self._members:
+        for member in self.members:
             if not member.child.is_running:
                 member.started = time.monotonic()
                 member.child.start(member.command, Path.cwd(), environment or os.environ)
@@ -57,14 +59,14 @@ class Crew:
     def watch(self, stop: Event) -> None:
         """Keep everyone running until `stop`; InvariantBroken when one found a bug of ours."""
         while not stop.wait(_WATCH_S):
-            for member in self._members:
+            for member in self.members:
                 if member.child.is_running:
                     continue
                 if member.child.exit_code == BUG:
                     raise InvariantBroken(f"{member.child.name}: {member.child.output_tail(8)}")
                 self._restart(member, stop)
 
-    def _restart(self, member: _Member, stop: Event) -> None:
+    def _restart(self, member: Member, stop: Event) -> None:
         steady = time.monotonic() - member.started > STEADY_S
         member.pause_s = PAUSE_S_MIN if steady else min(member.pause_s * 2, PAUSE_S_MAX)
         if not stop.wait(member.pause_s):

@@ -1,0 +1,82 @@
+"""The crew: a worker that dies is started again; a bug of ours stops everyone, loudly; Ctrl-C leaves nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from exchange.errors import InvariantBroken
+from exchange.local.crew import BUG, Crew, crew_of, stop_crew
+from exchange.local.home import Home
+from exchange.local.processes import ChildProcess
+from exchange.local.waiting import wait_until
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A home without services: the crew's programs here are stand-ins."""
+    made = Home(tmp_path / "home")
+    made.create()
+    yield made
+    stop_crew(made)
+
+
+def crew_that_runs(home: Home, program: str) -> Crew:
+    """A crew of one worker whose program is this Python text."""
+    crew = Crew(home, [], workers=1)
+    crew.members[:] = [member for member in crew.members if member.child.name == "hop-1"]
+    crew.members[0].command[:] = [sys.executable, "-c", program]
+    return crew
+
+
+def test_a_killed_worker_is_started_again(home: Home) -> None:
+    crew = crew_that_runs(home, "import signal; signal.pause()")
+    crew.start()
+    [hop] = crew_of(home)
+    first = pid_of(hop)
+    stop = Event()
+    watching = Thread(target=crew.watch, args=(stop,))
+    watching.start()
+    try:
+        os.kill(first, signal.SIGKILL)
+        assert wait_until(lambda: hop.is_running and pid_of(hop) != first, 10)
+    finally:
+        stop.set()
+        watching.join(10)
+
+
+def test_a_bug_stops_the_crew_and_says_why(home: Home) -> None:
+    crew = crew_that_runs(home, f"import sys; print('books broken'); sys.exit({BUG})")
+    crew.start()
+    with pytest.raises(InvariantBroken, match="books broken"):
+        crew.watch(Event())
+
+
+def test_ctrl_c_stops_a_running_exchange(home: Home) -> None:
+    """`exchange run` on a home whose keys are there but whose Kafka isn't: the workers fail and are tried again."""
+    subprocess.run([sys.executable, "-c", FOUND, str(home.keys)], check=True)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "exchange", "--home", str(home.folder), "run"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    assert wait_until(lambda: bool(crew_of(home)), 20)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 0
+    assert crew_of(home) == []
+
+
+FOUND = (
+    "import sys, pathlib; from exchange.local.authority import Authority; Authority.create(pathlib.Path(sys.argv[1]))"
+)
+
+
+def pid_of(child: ChildProcess) -> int:
+    process = child.process()
+    return process.pid if process is not None else 0
