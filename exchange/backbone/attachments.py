@@ -35,14 +35,17 @@ class Stored(NamedTuple):
 
 
 class Attachments:
-    """An object store. `place`: a folder, or a URL that obstore knows (``s3://bucket/prefix``)."""
+    """An object store. `place`: a folder, or a URL that obstore knows (``s3://bucket/prefix``).
+
+    `store`: what obstore's functions take, for whoever streams by itself.
+    """
 
     def __init__(self, place: str | Path, key: bytes) -> None:
         self._key = key
         if isinstance(place, str) and "://" in place:
-            self._store: Any = from_url(place)
+            self.store: Any = from_url(place)
         else:
-            self._store = LocalStore(Path(place), mkdir=True)
+            self.store = LocalStore(Path(place), mkdir=True)
 
     def put(self, path: Path, told: Callable[[int], None] = lambda _: None) -> Stored:
         """Store a file from disk; twice the same bytes are stored once. `told`: how many bytes were written.
@@ -55,7 +58,7 @@ class Attachments:
             if not self._has(digest, size):
                 with path.open("rb") as source:
                     self._write(digest, source, told)
-        except BaseError as exc:
+        except (BaseError, OSError) as exc:  # a full disk is an OSError
             raise Unavailable("storage.unavailable", str(exc)) from exc
         return self.receipt(digest, size)
 
@@ -72,7 +75,7 @@ class Attachments:
         """
         hashed, seen = sha256(), 0
         try:
-            for chunk in obstore.get(self._store, _name(digest)).stream(min_chunk_size=CHUNK_BYTES):
+            for chunk in obstore.get(self.store, object_name(digest)).stream(min_chunk_size=CHUNK_BYTES):
                 data = bytes(chunk)
                 seen += len(data)
                 if seen > size:
@@ -88,7 +91,7 @@ class Attachments:
 
     def _has(self, digest: bytes, size: int) -> bool:
         try:
-            return bool(obstore.head(self._store, _name(digest))["size"] == size)
+            return bool(obstore.head(self.store, object_name(digest))["size"] == size)
         except FileNotFoundError:
             return False
 
@@ -96,19 +99,19 @@ class Attachments:
         """Write under a draft name, check, then rename without overwriting."""
         draft = f"drafts/{secrets.token_hex(16)}"
         hashed, written = sha256(), 0
-        with obstore.open_writer(self._store, draft, buffer_size=4 * CHUNK_BYTES) as target:
+        with obstore.open_writer(self.store, draft, buffer_size=4 * CHUNK_BYTES) as target:
             while chunk := source.read(CHUNK_BYTES):
                 hashed.update(chunk)
                 target.write(chunk)
                 written += len(chunk)
                 told(written)
         if hashed.digest() != digest:
-            obstore.delete(self._store, draft)
+            obstore.delete(self.store, draft)
             raise Unavailable("storage.source_changed", "the file changed while it was read; try again")
         try:
-            obstore.rename(self._store, draft, _name(digest), overwrite=False)
+            obstore.rename(self.store, draft, object_name(digest), overwrite=False)
         except AlreadyExistsError:
-            obstore.delete(self._store, draft)
+            obstore.delete(self.store, draft)
 
 
 def _digest(source: BinaryIO) -> tuple[bytes, int]:
@@ -119,6 +122,7 @@ def _digest(source: BinaryIO) -> tuple[bytes, int]:
     return hashed.digest(), size
 
 
-def _name(digest: bytes) -> str:
+def object_name(digest: bytes) -> str:
+    """Where an attachment lies in the store."""
     text = digest.hex()
     return f"{text[:2]}/{text[2:4]}/{text}"

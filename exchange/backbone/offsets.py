@@ -1,4 +1,5 @@
-"""Where logs begin, end, and have been committed to; asked of the broker, with patience for a new leader.
+"""Where logs begin, end, and have been committed to; asked of the broker, with patience for a new leader or
+coordinator.
 
 Source: KIP-98 (last stable offset), KIP-447 (a group's stable offsets: asking waits for pending transactions).
 """
@@ -26,6 +27,15 @@ _NO_LEADER = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,  # by a broker that has not heard of it yet
+    }
+)
+
+_NO_COORDINATOR = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
 
@@ -50,13 +60,19 @@ def ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
 def committed(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
     """The next offset, by the consumer's group, of every submission topic in these partitions; 0 if none.
 
+    A group whose coordinator is just starting is asked again for `LEADER_TIMEOUT_S`.
     Raises: Unavailable, Fenced.
     """
     asked = [TopicPartition(topic, p) for p in partitions for topic in SUBMISSION_TOPICS]
-    try:
-        answered = consumer.committed(asked, timeout=ANSWER_TIMEOUT_S)
-    except KafkaException as exc:
-        raise error(exc) from exc
+    deadline = time.monotonic() + LEADER_TIMEOUT_S
+    while True:
+        try:
+            answered = consumer.committed(asked, timeout=ANSWER_TIMEOUT_S)
+            break
+        except KafkaException as exc:
+            if exc.args[0].code() not in _NO_COORDINATOR or time.monotonic() > deadline:
+                raise error(exc) from exc
+        time.sleep(_POLL_S)
     positions: dict[tuple[str, int], int] = {}
     for answer in answered:
         if answer.error is not None:

@@ -58,11 +58,13 @@ class Difference:
         return bool(self.missing or self.changes)
 
 
-def layout(*, embedded: bool) -> Layout:
-    """Read the layout. `embedded`: the counts and replication of the single-machine cluster."""
+def layout(*, embedded: bool, brokers: int | None = None) -> Layout:
+    """Read the layout. `embedded`: with the counts of a single machine. `brokers`: fewer than 3 bound replicas."""
     source = _source()
     counts: dict[str, int] = source["embedded" if embedded else "partitions"]
-    factor, min_insync = (1, 1) if embedded else (source["replication"]["factor"], source["replication"]["min_insync"])
+    factor, min_insync = source["replication"]["factor"], source["replication"]["min_insync"]
+    if brokers is not None and brokers < factor:
+        factor, min_insync = brokers, max(1, brokers - 1)
     topics = []
     for name, class_name in source["topics"].items():
         settings = dict(source["class"][class_name])

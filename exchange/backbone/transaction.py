@@ -16,10 +16,13 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from exchange.backbone.clients import error
+from exchange.backbone.watchdog import Watchdog
 from exchange.errors import Fenced, Unavailable
 from exchange.pipeline.books import OutRecord
 
-CALL_TIMEOUT_S = 10.0
+CALL_TIMEOUT_S = 5.0
+CALL_STUCK_S = 10.0
+"""A call that takes longer doesn't keep to its timeout: the process is killed, its successor restores."""
 COMMIT_TIMEOUT_S = 60.0
 
 Headers = list[tuple[str, str | bytes | None]] | None
@@ -37,10 +40,11 @@ class Transactions:
     def __init__(self, producer: Producer, probe: Probe) -> None:
         self._producer = producer
         self._probe = probe
+        self._watchdog = Watchdog(CALL_STUCK_S)
         self._until_done("init", lambda: producer.init_transactions(CALL_TIMEOUT_S))
 
     def write(self, records: Sequence[OutRecord], offsets: list[TopicPartition], group: Any) -> None:  # noqa: ANN401
-        """Write one transaction. `group`: the consumer's ``consumer_group_metadata()``.
+        """Write one transaction. `group`: the consumer's ``consumer_group_metadata()``; None without offsets.
 
         Raises: Unavailable (aborted: seek back and try again), Fenced (exit).
         """
@@ -49,11 +53,12 @@ class Transactions:
             self._probe("begun")
             self._produce(records)
             self._probe("produced")
-            self._until_done(
-                "send_offsets",
-                lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S),
-            )
-            self._probe("offsets_sent")
+            if offsets:
+                self._until_done(
+                    "send_offsets",
+                    lambda: self._producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT_S),
+                )
+                self._probe("offsets_sent")
             self._until_done("commit", lambda: self._producer.commit_transaction(CALL_TIMEOUT_S))
             self._probe("committed")
         except KafkaException as exc:
@@ -78,7 +83,8 @@ class Transactions:
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
-                call()
+                with self._watchdog.over(what):
+                    call()
                 return
             except KafkaException as exc:
                 cause = exc.args[0]

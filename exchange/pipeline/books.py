@@ -20,6 +20,7 @@ DELTAS = "throughput.deltas"
 TRACE_BYTES_MAX = 512 * 1024
 """About how much of trace goes into one record; the topic allows 8 MiB."""
 
+_TRACE, _DELTA = schema("trace"), schema("delta")
 _EVENT_BYTES = 400
 _COPY_BYTES = 24
 
@@ -63,10 +64,9 @@ class PartitionBooks:
         for copy in copies:
             if copy.is_deliverable:
                 reached[copy.level] = reached.get(copy.level, 0) + 1
-        total = (minute, kind, "accepted", "", urgency, sender_level, 0)
-        self._count(total, sum(reached.values()), size)
+        self._count((minute, kind, "accepted", "", urgency, sender_level, 0), sum(reached.values()), size)
         for level, deliveries in reached.items():
-            self._count((*total[:6], int(level)), deliveries, size)
+            self._count((minute, kind, "accepted", "", urgency, sender_level, level), deliveries, size)
 
     def count_other(self, minute: int, kind: str, outcome: str, code: str) -> None:
         """Count a submission that was not accepted."""
@@ -92,7 +92,7 @@ class PartitionBooks:
             "worker": worker,
         }
         for events in _portions(self.events):
-            yield OutRecord(TRACE, self.partition, key, schema("trace").encode({**head, "events": events}))
+            yield OutRecord(TRACE, self.partition, key, _TRACE.encode({**head, "events": events}))
         delta = {
             "topic": self.topic,
             "partition": self.partition,
@@ -100,7 +100,7 @@ class PartitionBooks:
             "next_offset": self.next_offset,
             "cells": [_cell(key, sums) for key, sums in self.cells.items()],
         }
-        yield OutRecord(DELTAS, self.partition, key, schema("delta").encode(delta))
+        yield OutRecord(DELTAS, self.partition, key, _DELTA.encode(delta))
 
 
 def _portions(events: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -134,5 +134,5 @@ def _cell(key: CellKey, sums: list[int]) -> dict[str, Any]:
 
 def printable(text: str, most: int) -> str:
     """Hostile text made fit for a trace: at most `most` characters, unprintable ones replaced by U+FFFD."""
-    short = text[:most]
+    short = text if len(text) <= most else text[:most]
     return short if short.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in short)

@@ -89,7 +89,7 @@ class Decisions:
         sender = self._router.sender(statement.sender, on)
         copies, status = self._route(submission, statement, sender, on, store)
         own = copies if status is None else []  # a status's copies have no state of their own
-        states = bytes(WAITING if copy.is_deliverable else UNDELIVERABLE for copy in own)
+        states = bytes([WAITING if copy.is_deliverable else UNDELIVERABLE for copy in own])
         ordinals = [copy.ordinal for copy in own]
         packed = pack(statement.digest, submission.offset, submission.append_ms, submission.topic, ordinals, states)
         store.put(key, packed)

@@ -22,6 +22,8 @@ from exchange.statements import SUBMISSION_TOPICS, Statement, schema
 DEAD_LETTERS = "dead-letters"
 CHANGELOG = "store"
 
+_DELIVERY, _DEAD_LETTER, _CHANGELOG = schema("delivery"), schema("dead_letter"), schema("changelog")
+
 Position = tuple[str, int]
 """(topic, partition)."""
 
@@ -101,7 +103,7 @@ class Outputs:
     def reject(self, submission: Submission, rejected: Rejected) -> None:
         """Keep it as evidence; tell the sender if its signature has verified."""
         statement = rejected.statement if isinstance(rejected.statement, Statement) else None
-        value = schema("dead_letter").encode(
+        value = _DEAD_LETTER.encode(
             self._coordinates(submission)
             | {
                 "code": rejected.code,
@@ -153,7 +155,7 @@ class Outputs:
         fields["recipients"] = recipients
         fields["sha256"] = digest
         fields["record"] = record
-        return schema("delivery").encode(fields)
+        return _DELIVERY.encode(fields)
 
     def _coordinates(self, submission: Submission) -> dict[str, Any]:
         return {
@@ -193,4 +195,4 @@ class Outputs:
             "moves": [{"key": key, "index": place, "state": state} for key, place, state in moves],
             "forgets": forgets,
         }
-        return OutRecord(CHANGELOG, partition, str(partition).encode(), schema("changelog").encode(fields))
+        return OutRecord(CHANGELOG, partition, str(partition).encode(), _CHANGELOG.encode(fields))

@@ -60,11 +60,19 @@ class Router:
         self.view = view
         self._inbox_partitions = inbox_partitions
         self._day = date.min
+        self._senders: dict[str, Agency] = {}
         self._copies: dict[str, Copy] = {}
         self._groups: dict[str, list[Copy]] = {}
 
     def sender(self, code: str, on: date) -> Agency:
         """The agency that speaks; Rejected ``sender.unknown``, ``sender.closed``."""
+        self._begin(on)
+        agency = self._senders.get(code)
+        if agency is None:
+            agency = self._senders[code] = self._speaker(code, on)
+        return agency
+
+    def _speaker(self, code: str, on: date) -> Agency:
         match self.view.resolve(code, on):
             case Open(agency) if agency.code == code:
                 return agency
@@ -100,8 +108,7 @@ class Router:
 
     def copy_to(self, code: str, on: date) -> Copy:
         """The copy of one agency, named by any of its codes; Rejected ``recipient.unknown``."""
-        if on != self._day:
-            self._day, self._copies, self._groups = on, {}, {}
+        self._begin(on)
         copy = self._copies.get(code)
         if copy is None:
             copy = self._resolve(code, on)
@@ -124,14 +131,18 @@ class Router:
             raise Rejected("report.not_a_superior", f"{agency.code} is not above {sender.code}")
         return self.copy_to(agency.code, on)
 
+    def _begin(self, on: date) -> None:
+        """Forget what was resolved for another day."""
+        if on != self._day:
+            self._day, self._senders, self._copies, self._groups = on, {}, {}, {}
+
     def _group(self, code: str, sender: Agency, on: date) -> list[Copy]:
         group = self.view.group(code)
         if group is None:
             raise Rejected("group.unknown", code[:60])
         if sender.code not in group.senders:
             raise Rejected("group.not_allowed", f"{sender.code} may not address {code[:60]}")
-        if on != self._day:
-            self._day, self._copies, self._groups = on, {}, {}
+        self._begin(on)
         copies = self._groups.get(code)
         if copies is None:
             copies = [self.copy_to(agency.code, on) for agency in self.view.expand(code, on)]

@@ -14,9 +14,9 @@ older than the window that the gate accepts and every copy is final.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from struct import Struct
 from typing import NamedTuple
 
 from exchange.statements import SUBMISSION_TOPICS
@@ -26,7 +26,7 @@ from exchange.statements.status import FINISHED, REFUSED
 REMEMBER_MS = 46 * 86_400_000
 """One day longer than the window that the gate accepts."""
 
-_HEAD = Struct("<32sQQBI")
+_HEAD = struct.Struct("<32sQQBI")
 _FINAL = frozenset({REFUSED, FINISHED, WITHDRAWN, UNDELIVERABLE})
 
 
@@ -58,7 +58,7 @@ class Claim(NamedTuple):
     @property
     def ordinals(self) -> tuple[int, ...]:
         """Directory ordinals of the recipients, in the order of their copies."""
-        return Struct(f"<{self.recipients}I").unpack_from(self.packed, _HEAD.size)
+        return struct.unpack_from(f"<{self.recipients}I", self.packed, _HEAD.size)
 
     def state(self, place: int) -> int:
         """The state byte of one copy."""
@@ -74,7 +74,7 @@ def pack(digest: bytes, offset: int, append_ms: int, topic: str, ordinals: Seque
     """Make a claim's value; `states` has one byte for each ordinal."""
     count = len(ordinals)
     head = _HEAD.pack(digest, offset, append_ms, SUBMISSION_TOPICS.index(topic), count)
-    return head + Struct(f"<{count}I").pack(*ordinals) + states if count else head
+    return head + struct.pack(f"<{count}I", *ordinals) + states if count else head
 
 
 def unpack(value: bytes) -> Claim:

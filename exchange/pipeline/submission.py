@@ -30,8 +30,7 @@ def murmur2(data: bytes) -> int:
     words = length >> 2
     for word in unpack_from(f"<{words}I", data):
         k = word * _M & _MASK
-        k = (k ^ k >> 24) * _M & _MASK
-        hashed = hashed * _M & _MASK ^ k
+        hashed = (hashed * _M ^ (k ^ k >> 24) * _M) & _MASK
     tail = data[words << 2 :]
     if tail:
         hashed = (hashed ^ int.from_bytes(tail, "little")) * _M & _MASK

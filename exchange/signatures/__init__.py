@@ -3,13 +3,14 @@
 from exchange.signatures.algorithms import PrivateKey, PublicKey
 from exchange.signatures.certificates import Certificate
 from exchange.signatures.envelope import Limits, decode_record, encode_record
-from exchange.signatures.gate import Verified, admit, open_signed
+from exchange.signatures.gate import Entered, Verified, admit, enter, open_signed
 from exchange.signatures.signer import SigningKey, sign_batch, sign_record, wrap_cms
 from exchange.signatures.signers import Signer
 from exchange.signatures.trust import Trust, TrustCache, View
 
 __all__ = [
     "Certificate",
+    "Entered",
     "Limits",
     "PrivateKey",
     "PublicKey",
@@ -22,6 +23,7 @@ __all__ = [
     "admit",
     "decode_record",
     "encode_record",
+    "enter",
     "open_signed",
     "sign_batch",
     "sign_record",

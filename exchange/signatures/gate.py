@@ -1,4 +1,4 @@
-"""The gate: the one function that turns bytes into a verified statement.
+"""The gate: the one function that turns bytes into a verified statement, `admit`, and its two halves for batches.
 
 Guarantees: whoever holds a `Verified` holds a statement of an agency, said by the holder of that agency's key
 with every signature it asks for, in time and within the rules of its kind; nothing else makes one. Pure, no
@@ -35,7 +35,7 @@ _MADE_HERE = object()
 
 @final
 class Verified:
-    """A statement that passed the gate. Only `admit` makes one.
+    """A statement that passed the gate. Only it makes one.
 
     `seal`: the sending agency's signer. `leaders`: the signers of its leaders, all listed on that day.
     `append_ms`: the broker's append time that it was judged by. `batch`: the seal is over a batch's root.
@@ -61,6 +61,102 @@ class Verified:
         self.batch: Final = batch
 
 
+@final
+class Entered:
+    """A submission within the gate: its certificates are good, its signatures are still to be verified.
+
+    Made by `enter`; then comes `verify`, which needs nothing else and hardly the interpreter, so a batch's may run
+    in several threads; then `conclude`.
+    """
+
+    __slots__ = ("_append_ms", "_batches", "_record", "_refusal", "_signers", "_statement", "_trust", "is_verified")
+
+    def __init__(
+        self,
+        record: Fields,
+        statement: Statement,
+        signers: list[Signer],
+        batches: list[Fields | None],
+        append_ms: int,
+        trust: Trust,
+    ) -> None:
+        self._record = record
+        self._statement = statement
+        self._signers = signers
+        self._batches = batches
+        self._append_ms = append_ms
+        self._trust = trust
+        self._refusal: Rejected | None = None
+        self.is_verified = all(batches)
+        """Whether nothing is left to `verify`: each signature is a batch's, which was looked up."""
+
+    def verify(self) -> None:
+        """Verify the signatures that are over the statement itself; a refusal waits for `conclude`."""
+        # 5. Every signature verifies: FIPS 186-5, RFC 8017, RFC 8032; RFC 5652 §5.4.
+        statement = self._statement
+        try:
+            for signature, signer in zip(self._record["signatures"], self._signers, strict=True):
+                if signature["batch"] is None:
+                    algorithm, value = signature["algorithm"], signature["value"]
+                    check_signature(signer.certificate, algorithm, value, statement.raw, statement.digest)
+        except Rejected as rejected:
+            self._refusal = rejected
+        self.is_verified = True
+
+    def conclude(self, storage_keys: Sequence[bytes] | None) -> Verified:
+        """The verified statement, after all the other steps; `storage_keys` and what it raises: as `admit`."""
+        if not self.is_verified:
+            raise InvariantBroken("a submission concluded before its signatures were verified")
+        statement, signers, append_ms = self._statement, self._signers, self._append_ms
+        sender: str | None = None
+        try:
+            if self._refusal is not None:
+                raise self._refusal
+            # 6. The seal is the sender's; the leaders are its own, and the one that the statement asks for signed.
+            place = _place_of_seal(signers, statement)
+            seal = signers[place]
+            sender = seal.agency
+            leaders = _leaders(signers, statement, append_ms, self._trust)
+            # 7. The object store vouches for every attachment: RFC 2104.
+            attachments = statement.kind.attachments(statement.fields)
+            if attachments:
+                storage.check_all(storage_keys, attachments, self._record["storage"])
+            # 8. The claimed signing times, which decide nothing else; then the rules of the kind.
+            for said in (statement.fields, *self._batches):
+                if said is not None:
+                    _check_time(said["signed_ms"], append_ms)
+            statement.kind.check(statement.fields)
+        except Rejected as rejected:
+            rejected.statement = statement
+            rejected.sender = sender
+            raise
+        return Verified(_MADE_HERE, statement, seal, leaders, append_ms, self._batches[place] is not None)
+
+
+def enter(value: bytes, append_ms: int, trust: Trust) -> Entered:
+    """The gate up to where signatures are verified; arguments and what it raises: as `admit`."""
+    # 1. Size limits. 2. Envelope: a record and nothing after it (Avro 1.12, single-object encoding).
+    record = decode_record(value)
+    # 3. Schema: a kind that may be submitted.
+    statement = _statement(record["statement"])
+    try:
+        # 4. Every certificate is listed, chains to a root, is valid and unrevoked at the append time: RFC 5280 §6.
+        signatures = record["signatures"]
+        signers = [trust.signer(signature["certificate"], append_ms) for signature in signatures]
+        # 5. The statement is a leaf under each batch that a signature is over: RFC 6962 §2.1. A batch's own signature
+        #    is verified once for all its leaves.
+        batches = [
+            None
+            if signature["batch"] is None
+            else check_batch(signature, signer.certificate, statement, trust.cache.batches)
+            for signature, signer in zip(signatures, signers, strict=True)
+        ]
+    except Rejected as rejected:
+        rejected.statement = statement
+        raise
+    return Entered(record, statement, signers, batches, append_ms, trust)
+
+
 def admit(value: bytes, append_ms: int, trust: Trust, *, storage_keys: Sequence[bytes] | None = ()) -> Verified:
     """Verify a submission's bytes, as of the broker's append time (ms since 1970 UTC).
 
@@ -71,39 +167,9 @@ def admit(value: bytes, append_ms: int, trust: Trust, *, storage_keys: Sequence[
         that agency's signature has verified: only then may the sender be told. Unavailable ``crl.*``: nobody's
         fault, try again later.
     """
-    # 1. Size limits. 2. Envelope: a record and nothing after it (Avro 1.12, single-object encoding).
-    record = decode_record(value)
-    # 3. Schema: a kind that may be submitted.
-    statement = _statement(record["statement"])
-    sender: str | None = None
-    try:
-        # 4. Every certificate is listed, chains to a root, is valid and unrevoked at the append time: RFC 5280 §6.
-        signatures = record["signatures"]
-        signers = [trust.signer(signature["certificate"], append_ms) for signature in signatures]
-        # 5. Every signature verifies: FIPS 186-5, RFC 8017, RFC 8032; RFC 5652 §5.4; RFC 6962 §2.1 for a batch.
-        batches = [
-            _check_signature(signature, signer, statement, trust)
-            for signature, signer in zip(signatures, signers, strict=True)
-        ]
-        # 6. The seal is the sender's; the leaders are its own, and the one that the statement asks for signed.
-        place = _place_of_seal(signers, statement)
-        seal = signers[place]
-        sender = seal.agency
-        leaders = _leaders(signers, statement, append_ms, trust)
-        # 7. The object store vouches for every attachment: RFC 2104.
-        attachments = statement.kind.attachments(statement.fields)
-        if attachments:
-            storage.check_all(storage_keys, attachments, record["storage"])
-        # 8. The claimed signing times, which decide nothing else; then the rules of the kind.
-        for said in (statement.fields, *batches):
-            if said is not None:
-                _check_time(said["signed_ms"], append_ms)
-        statement.kind.check(statement.fields)
-    except Rejected as rejected:
-        rejected.statement = statement
-        rejected.sender = sender
-        raise
-    return Verified(_MADE_HERE, statement, seal, leaders, append_ms, signatures[place]["batch"] is not None)
+    entered = enter(value, append_ms, trust)
+    entered.verify()
+    return entered.conclude(storage_keys)
 
 
 def open_signed(value: bytes, schema_name: str, public_key: PublicKey) -> Fields:
@@ -137,15 +203,6 @@ def _statement(raw: bytes) -> Statement:
     if kind is None:
         raise Rejected("statement.kind_not_accepted", found.name)
     return Statement(kind, found.decode(raw), raw, sha256(raw).digest())
-
-
-def _check_signature(signature: Fields, signer: Signer, statement: Statement, trust: Trust) -> Fields | None:
-    """Verify one signature; returns the batch's fields if it is over a batch."""
-    if signature["batch"] is not None:
-        return check_batch(signature, signer.certificate, statement, trust.cache.batches)
-    algorithm, value = signature["algorithm"], signature["value"]
-    check_signature(signer.certificate, algorithm, value, statement.raw, statement.digest)
-    return None
 
 
 def _place_of_seal(signers: Sequence[Signer], statement: Statement) -> int:

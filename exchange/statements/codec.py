@@ -9,27 +9,25 @@ Source: Avro 1.12 specification, "Single-object encoding" and "Parsing Canonical
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from exchange.errors import InvariantBroken, Rejected
+from exchange.statements.compiled import DAMAGED, UNFIT, Codec, compile_codec
 
 MAGIC = b"\xc3\x01"
 PREFIX_BYTES = 10
 
 Fields = dict[str, Any]
 """A decoded record: field name to plain value, as ``schemas/<name>/v<n>.avsc`` says."""
-
-_DAMAGED = (EOFError, IndexError, ValueError, OverflowError, TypeError, KeyError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,8 @@ class Schema:
     name: str
     version: int
     prefix: bytes
-    parsed: Any
-    source: str
+    source: str = field(repr=False)
+    codec: Codec = field(repr=False)
 
     @property
     def fingerprint(self) -> str:
@@ -49,27 +47,23 @@ class Schema:
 
     def encode(self, fields: Mapping[str, Any]) -> bytes:
         """Write `fields`; InvariantBroken if they don't fit, for only our own code writes."""
-        out = io.BytesIO()
-        out.write(self.prefix)
         try:
-            schemaless_writer(out, self.parsed, fields)
-        except (ValueError, TypeError, KeyError, OverflowError) as exc:
-            raise InvariantBroken(f"{self.name} v{self.version} can't hold its fields: {exc}") from exc
-        return out.getvalue()
+            return self.codec.write(fields)
+        except UNFIT as exc:
+            raise InvariantBroken(f"{self.name} v{self.version} can't hold its fields: {exc!r}") from exc
 
     def decode(self, data: bytes) -> Fields:
         """Read a record that is known to be of this schema (its prefix is not looked at).
 
         Raises: Rejected ``avro.truncated``, ``avro.trailing_bytes``: the bytes are damaged.
         """
-        source = io.BytesIO(data)
-        source.seek(PREFIX_BYTES)
         try:
-            fields = cast(Fields, schemaless_reader(source, self.parsed, None))
-        except _DAMAGED as exc:
+            fields, end = self.codec.read(data, PREFIX_BYTES)
+        except DAMAGED as exc:
             raise Rejected("avro.truncated", f"{self.name} v{self.version}: {exc!r}") from exc
-        if source.tell() != len(data):
-            raise Rejected("avro.trailing_bytes", f"{len(data) - source.tell()} after {self.name}")
+        if end != len(data):
+            code = "avro.truncated" if end > len(data) else "avro.trailing_bytes"
+            raise Rejected(code, f"{self.name} v{self.version}: {len(data)} bytes, {end} expected")
         return fields
 
 
@@ -95,8 +89,8 @@ def schemas() -> dict[bytes, Schema]:
         text = path.read_text(encoding="utf-8")
         source = json.loads(text)
         crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(source), "CRC-64-AVRO"))
-        parsed = parse_schema(_without_logical_types(source))
-        schema = Schema(path.parent.name, int(path.stem[1:]), MAGIC + crc, parsed, text)
+        codec = compile_codec(parse_schema(_without_logical_types(source)), MAGIC + crc)
+        schema = Schema(path.parent.name, int(path.stem[1:]), MAGIC + crc, text, codec)
         known[schema.prefix] = schema
     return known
 

@@ -19,12 +19,12 @@ from tests.support.load import Loaded
 
 
 @contextmanager
-def a_world() -> Iterator[World]:
+def a_world(nodes: int = 1) -> Iterator[World]:
     """A founded world with its services up and no workers."""
     folder = Path(tempfile.mkdtemp(prefix="exchange-faults-"))
     world = World(Home(folder / "home"))
     try:
-        up(world.home)
+        up(world.home, nodes=nodes)
         prepare(world, silent, change=True)
         yield world
     finally:

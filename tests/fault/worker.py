@@ -2,7 +2,9 @@
 
 Arguments: the home, the worker's name, the file in which it finds its plan (see `Worker.plan`). Then, for a bug of
 our own, ``--bug-in gate|decide --marked TEXT`` makes that step fail on records that hold the text; ``--poll-s`` makes
-it collect a batch for so long, that whatever happens, happens meanwhile.
+it collect a batch for so long, that whatever happens, happens meanwhile; ``--transaction-ms`` keeps its transactions
+open for so long after it fell asleep; ``--die-restoring`` kills it in the midst of that; ``--through`` is the address
+by which it reaches the broker.
 """
 
 from __future__ import annotations
@@ -13,16 +15,21 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import structlog
 
-from exchange.backbone import hop, verifying
+from exchange.backbone import changelog, clients, hop, verifying
+from exchange.backbone.clients import connection
+from exchange.backbone.reading import Read, read_to_end
 from exchange.cli.running import make_hop, run_to_its_end, stop_on_signals
 from exchange.cli.world import World
 from exchange.local.home import Home
 from exchange.pipeline.decide import Decisions
+from exchange.signatures import enter
 
 
 class Planned:
@@ -46,22 +53,26 @@ class Planned:
 
 def stumble(step: str, marked: bytes) -> None:
     """Put a bug into the gate or the decision: it fails on records that hold `marked`."""
-    gate, decide = verifying.admit, Decisions.decide
+    decide = Decisions.decide
 
     def buggy_gate(value: bytes, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
         if marked in value:
             raise ZeroDivisionError("a bug of ours, in the gate")
-        return gate(value, *rest, **named)
+        return enter(value, *rest, **named)
 
     def buggy_decide(self: Decisions, submission: Any, verdict: Any) -> None:  # noqa: ANN401
         if marked in submission.value:
             raise KeyError("a bug of ours, in the decision")
         decide(self, submission, verdict)
 
-    if step == "gate":
-        verifying.admit = buggy_gate
-    else:
-        Decisions.decide = buggy_decide  # type: ignore[method-assign]
+    where, name, bug = (verifying, "enter", buggy_gate) if step == "gate" else (Decisions, "decide", buggy_decide)
+    patch.object(where, name, bug).start()
+
+
+def killed_after_a_portion(*where: Any) -> Iterator[list[Read]]:  # noqa: ANN401
+    """Read a portion, then SIGKILL."""
+    yield next(read_to_end(*where))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
@@ -72,7 +83,10 @@ def main() -> None:
     parser.add_argument("plan", type=Path)
     parser.add_argument("--bug-in", choices=["gate", "decide"])
     parser.add_argument("--marked", default="")
+    parser.add_argument("--die-restoring", action="store_true")
+    parser.add_argument("--through", default="")
     parser.add_argument("--poll-s", type=float, default=hop.POLL_S)
+    parser.add_argument("--transaction-ms", type=int, default=clients.TRANSACTION_TIMEOUT_MS)
     asked = parser.parse_args()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -80,8 +94,12 @@ def main() -> None:
     )
     if asked.bug_in:
         stumble(asked.bug_in, asked.marked.encode())
-    hop.POLL_S = asked.poll_s
+    hop.POLL_S, clients.TRANSACTION_TIMEOUT_MS = asked.poll_s, asked.transaction_ms
+    if asked.die_restoring:
+        patch.object(changelog, "read_to_end", killed_after_a_portion).start()
     stop, world = stop_on_signals(), World(Home(asked.home))
+    if asked.through:
+        vars(world)["base"] = connection(asked.through)
     run_to_its_end(lambda: make_hop(world, asked.name, Planned(asked.plan)).run(stop))
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from exchange.agencies.entries import Agency
 from exchange.agencies.levels import Level
 from exchange.local.founding import listed, now_ms, revocations
+from exchange.local.simulation.cast import Member
 from exchange.views.suspects import accepted_since
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_store import TraceStore
@@ -15,10 +19,13 @@ from tests.support.running import Exchange, Fate
 @pytest.fixture(scope="module")
 def renewed(exchange: Exchange) -> dict[str, Fate]:
     """A unit's seal is re-issued; both are used; then the old one is revoked as compromised; both are used again."""
-    world, member = exchange.world, exchange.member(Level.PROVINCE, 6)
-    old, to = member.key, [exchange.member(Level.DISTRICT).agency.code]
-    issued = world.authority.issue(member.agency.code, member.agency.name)
-    exchange.enter(listed([issued]))
+    world, to = exchange.world, [exchange.member(Level.DISTRICT).agency.code]
+    agency = Agency(
+        "H26.RENEWED", now_ms(), "Đơn vị đổi khóa", Level.COMMUNE, "commune", "H26", (), date(2020, 1, 1), None, ()
+    )
+    first, issued = (world.authority.issue(agency.code, agency.name) for _ in range(2))
+    exchange.enter([agency, *listed([first, issued])])
+    old, member = first.signing_key, Member(agency, first.signing_key)
 
     def send(*names: str) -> dict[str, Fate]:
         keys = {"old": old, "new": issued.signing_key}
@@ -29,8 +36,7 @@ def renewed(exchange: Exchange) -> dict[str, Fate]:
         return dict(zip(names, exchange.fates(exchange.submit_all(records)), strict=True))
 
     fates = send("old before", "new before")
-    [saved] = [one for one in world.authority.issued(member.agency.code) if one.leader is None]
-    world.authority.revoke(saved.certificate, now_ms(), now_ms() - 3_600_000, "keyCompromise")
+    world.authority.revoke(first.certificate, now_ms(), now_ms() - 3_600_000, "keyCompromise")
     exchange.enter([revocations(world.authority)])
     return fates | send("old after", "new after")
 

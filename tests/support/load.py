@@ -6,23 +6,30 @@ had seen would otherwise be missed.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 
-from exchange.ledger import Balance, audit
+from exchange.agencies.levels import Level
+from exchange.auditor import Balance, audit
 from exchange.backbone.clients import reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_hop
 from exchange.backbone.offsets import committed
 from exchange.backbone.reading import read_to_end
+from exchange.backbone.submitting import Outgoing, Submitting, Taken
 from exchange.cli.simulating import make_nation, sign_receipts
 from exchange.cli.world import World
+from exchange.local.founding import now_ms
 from exchange.local.progress import silent
 from exchange.local.waiting import wait_until
+from exchange.pipeline.routing import day_of
+from exchange.signatures import sign_record
 from exchange.statements import schema
+from exchange.statements.compose import document, encode
 
 SETTLE_S = 90.0
 BAD_SHARE = 0.04
@@ -55,6 +62,18 @@ class Loaded:
             finally:
                 over.set()
             sending.result(SETTLE_S)
+
+    def submit(self, subject: str) -> Taken:
+        """Submit one good document besides the load; returns where it lies."""
+        sender, recipient = self.nation.cast.by_level[Level.PROVINCE][1:3]
+        now, taken = now_ms(), list[Taken]()
+        fields = document(
+            sender.agency.code, str(uuid.uuid4()), [recipient.agency.code], subject, signed_ms=now, issued=day_of(now)
+        )
+        record = sign_record(encode("document", fields), [sender.key], [])
+        Submitting(self.world.base).submit([Outgoing("document", fields, record)], taken.append)
+        self.expected["accepted"] += 1
+        return taken[0]
 
     def receipts(self) -> int:
         """Let the recipients sign for what lies in their inboxes."""

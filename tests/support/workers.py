@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Literal
 
 import psutil
@@ -20,11 +22,13 @@ from confluent_kafka import KafkaException
 
 from exchange.backbone.hop import GROUP
 from exchange.backbone.transaction import STEPS
+from exchange.cli.output import NO_WORLD
 from exchange.cli.world import World
 from exchange.local.home import write_private
-from exchange.local.waiting import wait_until
+from exchange.local.waiting import POLL_S, wait_until
 
 WITHIN_S = 60.0
+RESTART_PAUSE_S = 0.5
 
 Act = Literal["kill", "stop", "pass"]
 """What a worker does to itself at the step of its plan: SIGKILL, SIGSTOP, or nothing but to note it."""
@@ -115,6 +119,12 @@ def crew(world: World, *workers: Worker) -> Iterator[None]:
         for worker in workers:
             worker.start()
         yield
+    except BaseException:
+        for worker in workers:
+            sys.stdout.write(
+                f"\n{worker.output_file.name}, {worker.exit_code}:\n{worker.output()}\n"
+            )  # pytest shows it
+        raise
     finally:
         for worker in workers:
             worker.destroy()
@@ -145,3 +155,28 @@ def await_owners(world: World, *names: str, within_s: float = WITHIN_S) -> dict[
 
     assert wait_until(shared, within_s), f"{names} don't share the partitions: {found}"
     return found
+
+
+@contextmanager
+def supervised(world: World, *workers: Worker) -> Iterator[None]:
+    """Start these workers and, as `exchange run` does, start again whoever was fenced, found no broker or was killed.
+
+    A worker that ends in any other way fails the test.
+    """
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(POLL_S):
+            for worker in workers:
+                code = worker.exit_code
+                assert code in {None, NO_WORLD, -signal.SIGKILL}, worker.output()
+                if code is not None and not over.wait(RESTART_PAUSE_S):
+                    worker.start()
+
+    with crew(world, *workers), ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield
+        finally:
+            over.set()
+        watching.result(WITHIN_S)

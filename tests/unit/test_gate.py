@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from exchange.agencies.entries import Entry, RevocationList
 from exchange.errors import InvariantBroken, Rejected, Unavailable
 from exchange.local.authority import DAY_MS
 from exchange.signatures import (
@@ -29,6 +30,7 @@ from exchange.signatures.gate import AGE_MS_MAX, FUTURE_MS_MAX
 from exchange.signatures.merkle import leaf_hash, root_from_path
 from exchange.statements import Fields, Statement, schema
 from exchange.statements.compose import encode, report, status
+from exchange.statements.directory import directory_statement, entries_of
 from tests.support.signing import LEADER, NOW_MS, OTHER, SENDER, STORAGE_KEY, World
 
 LED: Fields = {"signer": {"name": "Nông Thị An", "position": "Chủ tịch", "leader": LEADER}}
@@ -509,15 +511,11 @@ class TestPinnedKey:
         assert open_signed(record, "notice", backbone.private_key.public_key())["to"] == SENDER
 
     def test_larger_than_a_submission(self, world: World) -> None:
-        key = world.authority.registrar_key
-        fields = {
-            "id": "1",
-            "sender": "G00.REGISTRY",
-            "signed_ms": 1,
-            "entries": [{"issuer": "", "version": 1, "crl": bytes(200_000)}],
-        }
-        record = sign_record(encode("directory", fields), [key])
-        assert open_signed(record, "directory", world.authority.registrar_public_key) == fields
+        entries: list[Entry] = [RevocationList("00" * 32, 1, bytes(200_000))]
+        raw = directory_statement("1", "G00.REGISTRY", NOW_MS, entries)
+        record = sign_record(raw, [world.authority.registrar_key])
+        fields = open_signed(record, "directory", world.authority.registrar_public_key)
+        assert entries_of(fields) == entries
 
     def test_refused(self, world: World) -> None:
         backbone, raw = world.authority.backbone.signing_key, self.notice()

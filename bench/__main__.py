@@ -1,0 +1,43 @@
+"""`python -m bench [names…]`: run the benchmarks and write ``bench/results.json``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from bench import hop, latency
+from bench.results import Result, result, save, show, told
+from bench.world import SEED, BenchWorld, bench_world
+from bench.yardstick import verified_per_second
+
+
+def yardstick(_: BenchWorld) -> Iterator[Result]:
+    """The yardstick by itself."""
+    yield result("yardstick", [verified_per_second() for _ in range(5)], "signatures/s")
+
+
+BENCHES: dict[str, Callable[[BenchWorld], Iterator[Result]]] = {
+    "yardstick": yardstick,
+    "hop": hop.measure,
+    "latency": latency.measure,
+}
+
+
+def main() -> None:
+    """Run those named, or all; each result is written as soon as it is there."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(BENCHES)}")
+    names = parser.parse_args().names or list(BENCHES)
+    if unknown := [name for name in names if name not in BENCHES]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    with bench_world() as bench:
+        for name in names:
+            told(name)
+            found = list(BENCHES[name](bench))
+            for one in found:
+                show(one)
+            save(found, SEED)
+
+
+if __name__ == "__main__":
+    main()
