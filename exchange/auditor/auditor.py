@@ -17,6 +17,7 @@ from exchange.auditor.cut import Cut
 from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
 from exchange.auditor.reconcile import reconcile
 from exchange.auditor.recount import inbox_of
+from exchange.auditor.scope import Counted, ignore
 from exchange.backbone.clients import Config, reader
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.offsets import await_stable, committed, ends
@@ -24,7 +25,7 @@ from exchange.backbone.reading import Read, partitions_of, read_to_end
 from exchange.signatures import PublicKey
 
 
-def audit(base: Config, directory: Directory | PublicKey, group: str = "hop") -> Balance:
+def audit(base: Config, directory: Directory | PublicKey, group: str = "hop", counted: Counted = ignore) -> Balance:
     """Audit everything that the hop's `group` has committed.
 
     `directory`: one that was read at least as far as the hop, or the registrar's key, to read it from its topic
@@ -40,7 +41,7 @@ def audit(base: Config, directory: Directory | PublicKey, group: str = "hop") ->
         directory = log.directory
     source = KafkaSource(base)
     try:
-        return reconcile(cut, source, directory)
+        return reconcile(cut, source, directory, counted=counted)
     finally:
         source.close()
 

@@ -83,6 +83,7 @@ class PartitionAudit:
             return
         for key, deliveries, size in cells:
             self._deltas.count(topic, offset, key, deliveries, size)
+            self._scope.counted(key, deliveries, size)
 
     def _passed(self, topic: str, read: Read) -> None:
         if self._scope.cut.covers(topic, self._scope.number, read.offset):

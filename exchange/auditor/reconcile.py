@@ -22,13 +22,17 @@ from exchange.auditor.partition import PartitionAudit
 from exchange.auditor.receipts import Receipts
 from exchange.auditor.recount import Recount, inbox_of
 from exchange.auditor.said import read_statement
-from exchange.auditor.scope import Scope
+from exchange.auditor.scope import Counted, Scope, ignore
 from exchange.auditor.tally import Tally
 from exchange.errors import Rejected
 
 
-def reconcile(cut: Cut, source: Source, directory: Directory, backbone: str = BACKBONE_CODE) -> Balance:
+def reconcile(
+    cut: Cut, source: Source, directory: Directory, backbone: str = BACKBONE_CODE, counted: Counted = ignore
+) -> Balance:
     """Audit everything below the cut. `directory`: read at least as far as the hop; `backbone`: who signs notices.
+
+    `counted`: told each recounted cell, for whoever compares other sums with them.
 
     Raises: Unavailable ``directory.behind`` if the trace names a later directory offset; whatever `source` raises.
     """
@@ -48,6 +52,7 @@ def reconcile(cut: Cut, source: Source, directory: Directory, backbone: str = BA
             claims=Claims(records.keyed(STORE, number), number, cut, findings),
             receipts=Receipts(number),
             dead_letters=records.dead_letters(number, cut),
+            counted=counted,
         )
         PartitionAudit(scope, records).run()
     for level in Level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -23,6 +24,13 @@ from exchange.statements import Fields
 Cells = list[tuple[CellKey, int, int]]
 """Cells of the throughput to recount: key, deliveries, bytes."""
 
+Counted = Callable[[CellKey, int, int], None]
+"""Told each statement as it is recounted without a finding: key, deliveries, bytes; once for each of its cells."""
+
+
+def ignore(_: CellKey, __: int, ___: int) -> None:
+    """Tell nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -38,6 +46,7 @@ class Scope:
     claims: Claims
     receipts: Receipts
     dead_letters: dict[str, Column]
+    counted: Counted = ignore
 
 
 class Case(NamedTuple):

@@ -22,6 +22,7 @@ from exchange.errors import ExchangeError, InvariantBroken
 from exchange.local.crew import BUG, Crew, stop_crew
 from exchange.pipeline.outputs import Rules
 from exchange.signatures import sign_record
+from exchange.views.throughput import ThroughputStore
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_store import TraceStore
 
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run)
     app.command("worker", hidden=True)(worker)
     app.command("project", hidden=True)(project)
+    app.command("count", hidden=True)(count)
 
 
 def run(
@@ -40,7 +42,7 @@ def run(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Workers of the hop.")] = 1,
     detach: Annotated[bool, typer.Option(help="Leave them running; `exchange down` stops them.")] = False,
 ) -> None:
-    """Run the stream processors until Ctrl-C: the hop's workers and the trace store's projection.
+    """Run the stream processors until Ctrl-C: the hop's workers, the trace store, the throughput.
 
     Example: `exchange run --workers 2`
     """
@@ -49,12 +51,12 @@ def run(
     crew = Crew(world.home, options_of(world), workers)
     if detach:
         crew.start()
-        OUT.print(f"{workers} worker(s) and the trace store are running; `exchange down` stops them.")
+        OUT.print(f"{workers} worker(s), the trace store and the throughput are running; `exchange down` stops them.")
         return
     stop = stop_on_signals()
     try:
         crew.start()
-        OUT.print(f"{workers} worker(s) and the trace store are running. Ctrl-C stops them.")
+        OUT.print(f"{workers} worker(s), the trace store and the throughput are running. Ctrl-C stops them.")
         crew.watch(stop)
     finally:
         stop_crew(world.home)
@@ -72,6 +74,15 @@ def project(context: typer.Context) -> None:
     world = worlds.of(context)
     stop = stop_on_signals()
     run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url)).run(stop))
+
+
+def count(context: typer.Context) -> None:
+    """The throughput's windows, by Faust."""
+    from exchange.views.throughput import worker  # Faust is slow to import, and no other command needs it
+
+    world = worlds.of(context)
+    stop = stop_on_signals()
+    run_to_its_end(lambda: worker.count(world.base, ThroughputStore(world.database_url), stop))
 
 
 def make_hop(world: World, name: str, probe: Probe = lambda _: None) -> Hop:
@@ -116,3 +127,6 @@ def run_to_its_end(work: Callable[[], None]) -> None:
         sys.exit(BUG)
     except ExchangeError as exc:
         sys.exit(explain(exc))
+    except Exception:  # nobody foresaw it, so it is a bug of ours; restarting would only repeat it
+        log.critical("stopped.by_a_bug", exc_info=True)
+        sys.exit(BUG)

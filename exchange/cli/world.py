@@ -44,7 +44,7 @@ class World:
         if state is None:
             raise Unavailable("services.down", f"{self.home.folder} has no services yet; run `exchange up`")
         cluster = KafkaCluster(self.home, state.nodes)
-        if not cluster.is_running:
+        if not any(process.is_running for process in cluster.processes.values()):
             raise Unavailable("services.down", "Kafka isn't running; run `exchange up`")
         return connection(cluster.bootstrap_servers)
 
@@ -63,7 +63,10 @@ class World:
     @cached_property
     def layout(self) -> Layout:
         """The topics as they should be."""
-        return layout(embedded=self.is_embedded)
+        if not self.is_embedded:
+            return layout(embedded=False)
+        state = self.home.state()
+        return layout(embedded=True, brokers=state.nodes if state else 1)
 
     @cached_property
     def admin(self) -> AdminClient:

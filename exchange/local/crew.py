@@ -1,7 +1,8 @@
-"""The processes of ours on one machine: workers of the hop and the projection, started, watched, stopped.
+"""The processes of ours on one machine: workers of the hop and the views, started, watched, stopped.
 
-Guarantees: a worker that ends by `Fenced` or by a signal is started again, with a growing pause; one that ends
-by a bug of ours (exit code `BUG`) stops the whole crew, loudly. Stopping is orderly: nobody is killed who can
+Guarantees: a process that ends by `Fenced` or by a signal is started again, with a growing pause; a worker of the hop
+that ends by a bug of ours (exit code `BUG`) stops the whole crew, loudly; a view that does stays down, loudly, and
+documents flow on without it. Stopping is orderly: nobody is killed who can
 still commit. The crew outlives the program that started it; its pid files are in the home.
 """
 
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+import structlog
+
 from exchange.errors import InvariantBroken
 from exchange.local.home import Home
 from exchange.local.processes import ChildProcess, stop_together
@@ -27,6 +30,8 @@ BUG = 70
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
 STEADY_S = 30.0
 _WATCH_S = 0.2
+_VIEWS = {"trace-store": "project", "throughput": "count", "ledger": "write-ledger"}
+"""The views' processes and their commands."""
 
 
 @dataclass(slots=True)
@@ -37,10 +42,14 @@ class Member:
     command: list[str]
     started: float = 0.0
     pause_s: float = PAUSE_S_MIN
+    is_out: bool = False
+
+
+log = structlog.get_logger(__name__)
 
 
 class Crew:
-    """The workers ``hop-1`` … ``hop-N`` and ``trace-store``. `options`: global options of the command line."""
+    """The workers ``hop-1`` … ``hop-N``, ``trace-store``, ``throughput``, ``ledger``. `options`: the global ones."""
 
     def __init__(self, home: Home, options: list[str], workers: int) -> None:
         self._home = home
@@ -57,14 +66,18 @@ class Crew:
                 member.child.start(member.command, Path.cwd(), environment or os.environ)
 
     def watch(self, stop: Event) -> None:
-        """Keep everyone running until `stop`; InvariantBroken when one found a bug of ours."""
+        """Keep everyone running until `stop`; InvariantBroken when a worker of the hop found a bug of ours."""
         while not stop.wait(_WATCH_S):
             for member in self.members:
-                if member.child.is_running:
+                if member.child.is_running or member.is_out:
                     continue
-                if member.child.exit_code == BUG:
+                if member.child.exit_code != BUG:
+                    self._restart(member, stop)
+                elif member.child.name in _VIEWS:  # documents flow on without it
+                    member.is_out = True
+                    log.critical("crew.view_stopped_by_a_bug", name=member.child.name, said=member.child.output_tail(8))
+                else:
                     raise InvariantBroken(f"{member.child.name}: {member.child.output_tail(8)}")
-                self._restart(member, stop)
 
     def _restart(self, member: Member, stop: Event) -> None:
         steady = time.monotonic() - member.started > STEADY_S
@@ -93,9 +106,9 @@ def stop_crew(home: Home) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    return name == "trace-store" or name.startswith("hop-")
+    return name in _VIEWS or name.startswith("hop-")
 
 
 def _commands(workers: int) -> dict[str, list[str]]:
     hops = {f"hop-{number}": ["worker", f"hop-{number}"] for number in range(1, workers + 1)}
-    return hops | {"trace-store": ["project"]}
+    return hops | {name: [command] for name, command in _VIEWS.items()}

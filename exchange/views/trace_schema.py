@@ -35,12 +35,14 @@ def layout_digest(source: str) -> str:
     return "layout sha256:" + hashlib.sha256(" ".join(bare.split()).encode()).hexdigest()
 
 
-def apply(connection: Connection[Any], schema: str) -> None:
+def apply(connection: Connection[Any], schema: str, file: Path = _FILE) -> None:
     """Make the schema and all that is in it, unless it is there; in the connection's open transaction.
+
+    `file`: the SQL of its layout.
 
     Raises: Misconfigured if the schema has another layout: it must be rebuilt.
     """
-    source = _FILE.read_text(encoding="utf-8")
+    source = file.read_text(encoding="utf-8")
     digest = layout_digest(source)
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [schema])
     found = connection.execute(

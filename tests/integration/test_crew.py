@@ -59,6 +59,24 @@ def test_a_bug_stops_the_crew_and_says_why(home: Home) -> None:
         crew.watch(Event())
 
 
+def test_a_bug_in_a_view_leaves_the_others_at_work(home: Home) -> None:
+    crew = Crew(home, [], workers=1)
+    for member in crew.members:
+        is_view = member.child.name == "trace-store"
+        program = f"import sys; sys.exit({BUG})" if is_view else "import signal; signal.pause()"
+        member.command[:] = [sys.executable, "-c", program]
+    crew.start()
+    stop = Event()
+    watching = Thread(target=crew.watch, args=(stop,))
+    watching.start()
+    try:
+        assert wait_until(lambda: any(member.is_out for member in crew.members), 10)
+        assert all(member.child.is_running for member in crew.members if not member.is_out)
+    finally:
+        stop.set()
+        watching.join(10)
+
+
 def test_ctrl_c_stops_a_running_exchange(home: Home) -> None:
     """`exchange run` on a home whose keys are there but whose Kafka isn't: the workers fail and are tried again."""
     subprocess.run([sys.executable, "-c", FOUND, str(home.keys)], check=True)

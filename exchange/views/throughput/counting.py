@@ -1,0 +1,146 @@
+"""The Faust application: from the topic of deltas to windows in a table, to PostgreSQL and the topic of results.
+
+Faust delivers at least once; the counts are exact all the same. The table's one value for a source partition holds
+its next offset with its open windows, so a repeat is seen and a gap is, whichever of the two Faust kept longer:
+
+| it dies … | then |
+|---|---|
+| before the table's change is in its changelog | the delta comes again and is counted |
+| after that, before the delta's offset is committed | the delta comes again and is a repeat |
+| after a closed window is stored, before the table forgets it | it is folded, closed and stored again, as the same |
+| after the offset was committed, the changelog lost | the next delta doesn't join on: a gap, told and kept |
+
+A gap doesn't stop the counting, since waiting would not fill it: it is an error in the log, a row that `exchange
+throughput` answers 1 for until somebody counted again from the start (docs/decisions/0031).
+
+What Faust must be kept from: docs/decisions/0030.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import faust
+import structlog
+
+from exchange.errors import InvariantBroken
+from exchange.statements import schema
+from exchange.views.throughput.sink import Sink
+from exchange.views.throughput.store import Source
+from exchange.views.throughput.windows import State, Step, fold, window_of
+
+SESSION_TIMEOUT_S = 10.0
+COMMIT_INTERVAL_S = 1.0
+PRODUCER_LINGER_S = 0.005
+RECORD_BYTES_MAX = 8 * 1024 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the application is called and reads and writes. `app`: its group; its changelog's name begins with it."""
+
+    app: str = "throughput-v1"
+    deltas: str = "throughput.deltas"
+    results: str = "throughput"
+
+    @property
+    def changelog(self) -> str:
+        """The changelog of the table, as Faust names it."""
+        return f"{self.app}-windows-changelog"
+
+
+class Counting:
+    """The application. `failed` is told once, by whatever must end the process; nothing is acknowledged after it."""
+
+    def __init__(
+        self, brokers: list[str], names: Names, partitions: int, instance: str, folder: str, sink: Sink,
+        failed: Callable[[Exception], None],
+    ) -> None:  # fmt: skip
+        self._sink = sink
+        self._failed = failed
+        self.app = faust.App(
+            names.app,
+            broker=brokers,
+            store="memory://",
+            datadir=folder,
+            processing_guarantee="at_least_once",
+            consumer_group_instance_id=instance,
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_heartbeat_interval=SESSION_TIMEOUT_S / 4,
+            broker_commit_interval=COMMIT_INTERVAL_S,
+            producer_linger=PRODUCER_LINGER_S,
+            producer_max_request_size=RECORD_BYTES_MAX,
+            consumer_max_fetch_size=RECORD_BYTES_MAX,
+            topic_partitions=partitions,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_wait_empty=False,
+            web_enabled=False,
+            web_tables_enabled=False,
+            autodiscover=False,
+        )
+        deltas = self.app.topic(names.deltas, key_serializer="raw", value_serializer="raw", partitions=partitions)
+        self._results = self.app.topic(
+            names.results, key_serializer="raw", value_serializer="raw", partitions=partitions
+        )
+        self._table = self.app.Table("windows", partitions=partitions)
+        self._table.on_recover(self._recovered)
+        self.app.agent(deltas, name="count", concurrency=1)(self._run)
+
+    async def _run(self, stream: Any) -> None:  # noqa: ANN401  Faust's stream
+        """Count delta by delta; an offset is acknowledged only after its delta is in the table."""
+        events = cast(AsyncIterator[Any], stream.noack().events())
+        async for event in events:
+            try:
+                await self._count(event.message.partition, event.value)
+            except Exception as exc:
+                self._failed(exc)
+                raise
+            event.ack()
+
+    async def _count(self, partition: int, value: bytes) -> None:
+        delta = schema("delta").decode(value)
+        source: Source = (delta["topic"], delta["partition"])
+        if delta["partition"] != partition:
+            raise InvariantBroken(f"a delta of {source} in partition {partition}")
+        key = f"{source[0]}/{source[1]}"
+        step = fold(cast("State | None", self._table.get(key)), delta)
+        if step.is_repeat:
+            log.info("throughput.repeat", source=key, next_offset=delta["next_offset"])
+            return
+        if step.gap is not None:
+            log.error("throughput.gap", topic=source[0], partition=source[1], **step.gap._asdict())
+        if step.closed or step.gap:
+            await asyncio.gather(self._sink.close_windows(source, step), self._publish(key, partition, step))
+        self._table[key] = step.state
+        self._sink.keep(source, step)
+
+    async def _publish(self, source_key: str, partition: int, step: Step) -> None:
+        """Append the closed windows, each a record of all its cells, and wait until the broker has them."""
+        sent = [
+            await self._results.send(
+                key=f"{key}/{source_key}".encode(),
+                value=json.dumps(
+                    {**window_of(key)._asdict(), "source": source_key, "cells": cells,
+                     "next_offset": step.state["next_offset"]}, separators=(",", ":")
+                ).encode(),
+                partition=partition,
+                force=True,
+            )
+            for key, cells in step.closed.items()
+        ]  # fmt: skip
+        for message in sent:
+            await message
+
+    async def _recovered(self, *_: object) -> None:
+        """Store all open windows again: PostgreSQL may have missed the last ones."""
+        for key, state in self._table.items():
+            topic, _, partition = key.rpartition("/")
+            self._sink.restore((topic, int(partition)), state)

@@ -1,0 +1,233 @@
+"""Deltas, a counting process and a throughput store of a test's own, on the real services.
+
+The process is this module run as a program: the same as `exchange count`, but for its names.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from exchange.backbone.clients import Config, connection, transactional_producer
+from exchange.backbone.reading import read_to_end
+from exchange.cli.running import run_to_its_end, stop_on_signals
+from exchange.errors import Unavailable
+from exchange.local.services import Services
+from exchange.local.waiting import wait_until
+from exchange.statements import Fields, schema
+from exchange.views.throughput import ThroughputStore
+from exchange.views.throughput.counting import Names
+from exchange.views.throughput.windows import SIZES_MIN
+from exchange.views.throughput.worker import count
+
+PARTITIONS = 4
+WITHIN_S = 120.0
+
+Key = tuple[int, int, int, int, str, str, str, int]
+"""Window's size and start, then the cell."""
+Sums = Counter[tuple[Key, str]]
+
+
+@dataclass
+class World:
+    """Topics and a store of a test's own. `expected`: what the committed deltas add up to."""
+
+    base: Config
+    database_url: str
+    names: Names
+    schema: str
+    folder: Path
+    expected: Sums = field(default_factory=Counter)
+    next_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        admin = AdminClient(self.base)
+        made = [NewTopic(self.names.deltas, PARTITIONS, 1)]
+        made += [
+            NewTopic(name, PARTITIONS, 1, config={"cleanup.policy": "compact"})
+            for name in (self.names.results, self.names.changelog)
+        ]
+        for made_topic in admin.create_topics(made).values():
+            made_topic.result(20)
+        self.producer: Producer = transactional_producer(self.base, f"{self.names.app}-writer")
+        self.producer.init_transactions(20)
+        self.store = ThroughputStore(self.database_url, self.schema)
+
+    def write(self, deltas: Sequence[Fields], *, commit: bool = True) -> None:
+        """Write deltas in one transaction, and expect their sums if it commits."""
+        self.producer.begin_transaction()
+        for one in deltas:
+            value = schema("delta").encode(one)
+            key = f"{one['topic']}/{one['partition']}".encode()
+            self.producer.produce(self.names.deltas, value, key, partition=one["partition"])
+        if not commit:
+            self.producer.flush(20)
+            self.producer.abort_transaction(20)
+            return
+        self.producer.commit_transaction(20)
+        for one in deltas:
+            self.next_offsets[one["topic"], one["partition"]] = one["next_offset"]
+            for cell in one["cells"]:
+                self.expected += sums_of(cell)
+
+    def counted(self) -> int:
+        """How many source offsets are counted and stored."""
+        return sum(positions(self.store).values())
+
+    def await_counted(self, offsets: int | None = None) -> None:
+        """Wait until so many offsets, or all, are counted and stored."""
+        wanted = sum(self.next_offsets.values()) if offsets is None else offsets
+        assert wait_until(lambda: self.counted() >= wanted, WITHIN_S), f"{self.counted()} of {wanted}\n{self.output()}"
+
+    def rows(self) -> Sums:
+        """What the view says."""
+        return rows_of(self.store)
+
+    def gaps(self) -> list[tuple[Any, ...]]:
+        """The gaps stored."""
+        with self.store.snapshot() as database:
+            return database.execute("SELECT * FROM gaps ORDER BY 1, 2, 3").fetchall()
+
+    def results(self) -> dict[bytes, bytes]:
+        """The topic of results as compaction will leave it."""
+        starts: dict[tuple[str, int], int | None] = {(self.names.results, p): None for p in range(PARTITIONS)}
+        return {read.key or b"": read.value for portion in read_to_end(self.base, starts) for read in portion}
+
+    @property
+    def log(self) -> Path:
+        """What the process wrote."""
+        return self.folder / f"{self.names.app}.log"
+
+    def output(self) -> str:
+        """The end of it."""
+        return self.log.read_text(encoding="utf-8")[-3000:] if self.log.exists() else ""
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start a process that counts."""
+        command = [sys.executable, "-m", "tests.support.throughput_world", str(self.base["bootstrap.servers"])]
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                [*command, self.database_url, self.schema, self.names.app, self.names.deltas, self.names.results],
+                cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+
+    @contextmanager
+    def counting(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A process that counts as long as the block lasts, and then stops in order."""
+        process = self.start()
+        try:
+            yield process
+            process.terminate()
+            assert process.wait(WITHIN_S) == 0, self.output()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def world_of(services: Services, folder: Path) -> World:
+    """A world on the shared services."""
+    name = uuid.uuid4().hex[:12]
+    names = Names(f"throughput-{name}", f"deltas.{name}", f"throughput.{name}")
+    return World(connection(services.bootstrap_servers), services.database_url, names, f"throughput_{name}", folder)
+
+
+def positions(store: ThroughputStore) -> dict[tuple[str, int], int]:
+    """How far each source partition is counted; nothing before the store is made."""
+    try:
+        return store.positions()
+    except Unavailable:
+        return {}
+
+
+def rows_of(store: ThroughputStore) -> Sums:
+    """What the view says: every window of every size."""
+    found: Sums = Counter()
+    with store.snapshot() as database:
+        for *key, documents, deliveries, size in database.execute("SELECT * FROM throughput"):
+            one: Any = tuple(key)
+            found += Counter({(one, "documents"): documents, (one, "deliveries"): deliveries, (one, "bytes"): size})
+    return found
+
+
+def sums_of(cell: Fields) -> Sums:
+    """What one cell adds to the windows of each size."""
+    sums: Sums = Counter()
+    for minutes in SIZES_MIN.values():
+        key: Key = (
+            minutes, cell["minute"] - cell["minute"] % minutes, cell["sender_level"], cell["recipient_level"],
+            cell["kind"], cell["outcome"], cell["code"], cell["urgency"],
+        )  # fmt: skip
+        sums += Counter({(key, name): cell[name] for name in ("documents", "deliveries", "bytes")})
+    return sums
+
+
+class Deltas:
+    """A hop's deltas from a seed: eight source partitions whose time goes on, and now and then a step back."""
+
+    def __init__(self, seed: int, minute: int) -> None:
+        self._dice = random.Random(seed)
+        self._minute = minute
+        self._next: dict[tuple[str, int], int] = {}
+
+    def batch(self) -> list[Fields]:
+        """The deltas of one transaction, which `commit` makes final; else the next batch begins where it did."""
+        if self._dice.random() < 0.1:
+            self._minute += 1
+        chosen = self._dice.sample([(t, p) for t in ("documents", "statuses") for p in range(PARTITIONS)], 3)
+        return [self.delta(topic, partition) for topic, partition in chosen]
+
+    def delta(self, topic: str, partition: int) -> Fields:
+        """One delta."""
+        dice, first = self._dice, self._next.get((topic, partition), 0)
+        cells = [self._cell() for _ in range(dice.randint(1, 4))]
+        return {
+            "topic": topic,
+            "partition": partition,
+            "previous_next_offset": first,
+            "next_offset": first + sum(cell["documents"] for cell in cells),
+            "cells": cells,
+        }
+
+    def commit(self, deltas: Sequence[Fields]) -> None:
+        """Go on behind these."""
+        for one in deltas:
+            self._next[one["topic"], one["partition"]] = one["next_offset"]
+
+    def _cell(self) -> Fields:
+        dice = self._dice
+        back = dice.choice([3, 90]) if dice.random() < 0.02 else 0
+        documents = dice.randint(1, 200)
+        outcome, code = dice.choice([("accepted", ""), ("rejected", "signature.invalid"), ("duplicate", "")])
+        return {
+            "minute": self._minute - back, "kind": dice.choice(["document", "status"]), "outcome": outcome,
+            "code": code, "urgency": dice.randint(0, 3), "sender_level": dice.randint(0, 4), "recipient_level": 0,
+            "documents": documents, "deliveries": 2 * documents, "bytes": 1000 * documents,
+        }  # fmt: skip
+
+
+def main() -> None:
+    """Count until SIGTERM."""
+    bootstrap_servers, database_url, schema_name, *names = sys.argv[1:]
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    stop, store = stop_on_signals(), ThroughputStore(database_url, schema_name)
+    run_to_its_end(lambda: count(connection(bootstrap_servers), store, stop, Names(*names)))
+
+
+if __name__ == "__main__":
+    main()
