@@ -13,7 +13,22 @@ from typing import Annotated
 import structlog
 import typer
 
-from exchange.cli import agencies, auditing, demo, keys, publishing, receiving, running, services, simulating, tracing
+from exchange.cli import (
+    agencies,
+    auditing,
+    demo,
+    evidence,
+    gateway,
+    keys,
+    ledger,
+    publishing,
+    receiving,
+    running,
+    services,
+    simulating,
+    throughput,
+    tracing,
+)
 from exchange.cli import world as worlds
 from exchange.cli.output import explain
 from exchange.errors import ExchangeError
@@ -35,9 +50,13 @@ app.add_typer(keys.app, name="keys")
 publishing.register(app)
 receiving.register(app)
 tracing.register(app)
+throughput.register(app)
 running.register(app)
+gateway.register(app)
 simulating.register(app)
 auditing.register(app)
+ledger.register(app)
+evidence.register(app)
 demo.register(app)
 
 

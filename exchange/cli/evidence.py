@@ -1,0 +1,157 @@
+"""`exchange evidence`: one file about one document, and the checklist by which a stranger verifies it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from exchange.cli import world as worlds
+from exchange.cli.ledger import folder_of, key_of, verifier_key
+from exchange.cli.output import ERR, NO, OUT, print_json, size
+from exchange.errors import Misconfigured, Rejected, Unavailable
+from exchange.ledger.evidence import FAILED, GOOD, Anchors, Event, Exporter, Subject, Submission, Verdict, verify
+from exchange.ledger.evidence.archive import FILE_BYTES_MAX
+from exchange.ledger.folder import Folder
+from exchange.local.progress import on_terminal
+from exchange.views.trace_path import Entry
+from exchange.views.trace_path import Path as Way
+from exchange.views.trace_store import TraceStore
+from exchange.views.tracing import Ambiguous, trace
+
+WAIT_S = 15.0
+_POLL_S = 0.3
+
+app = typer.Typer(no_args_is_help=True, help="Portable proof about one document: export it, verify it offline.")
+
+_MARKS = {GOOD: "[green]✓[/]", FAILED: "[red]✗[/]"}
+_WORDS = {
+    "archive": "the archive is as the exchange writes it",
+    "parts": "the manifest lists exactly these parts",
+    "checkpoint": "the ledger's key signed the checkpoint",
+    "witnesses": "the witnesses asked for cosigned it",
+    "events": "every event is in the ledger",
+    "acceptance": "the exchange took in this very statement",
+    "certificates": "the certificates chain to the root, valid and unrevoked then",
+    "signature": "the sender's signature is over the statement",
+    "receipts": "every receipt is signed by its agency",
+    "rest": "page and guide say what the proofs say",
+}
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    parent.add_typer(app, name="evidence")
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A document's, report's or status's id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    sender: Annotated[str | None, typer.Option(help="Needed only if several senders used the id.")] = None,
+    thread: Annotated[str | None, typer.Option(help="Needed only if a sender used the id in several threads.")] = None,
+) -> None:
+    """Write everything that proves one document's way into one file.
+
+    Example: `exchange evidence export 0b7f6c1e-… -o evidence.zip`
+    """
+    world = worlds.of(context)
+    try:
+        way = trace(TraceStore(world.database_url), id_, sender, thread)
+    except Ambiguous as exc:
+        raise Rejected(exc.code, f"{exc.detail}; say which with --sender or --thread") from exc
+    if way is None or way.document is None:
+        raise Rejected("evidence.not_accepted", f"no document with the id {id_} was ever accepted")
+    exporter = Exporter(world.base, folder_of(world), key_of(world).verifier, world.directory_log.directory)
+    with on_terminal(ERR) as report:
+        report("Waiting for the ledger")
+        data = _patiently(exporter, subject_of(way))
+    Folder(output.absolute().parent).replace(output.name, data)
+    OUT.print(f"{output}: {size(len(data))}. Verify it anywhere with", markup=False, highlight=False)
+    OUT.print(f"  exchange evidence verify {output} --trust {world.home.keys / 'root.crt.pem'} "
+              f"--ledger-key {key_of(world).verifier}", markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+
+@app.command("verify")
+def verify_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An evidence file.")],
+    trust: Annotated[list[Path], typer.Option(help="A root certificate, PEM; several are possible.")],
+    ledger_key: Annotated[str, typer.Option(help="The ledger's key, or a file with it.")],
+    witness_key: Annotated[list[str] | None, typer.Option(help="A witness that must have cosigned.")] = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Verify an evidence file, offline: needs no Kafka, no database, nobody's word. Exit 0 if it holds, else 1.
+
+    Example: `exchange evidence verify evidence.zip --trust root.crt.pem --ledger-key ledger.vkey`
+    """
+    witnesses = tuple(verifier_key(text) for text in witness_key or ())
+    anchors = Anchors(tuple(map(_root, trust)), verifier_key(ledger_key), witnesses)
+    if file.stat().st_size > FILE_BYTES_MAX:
+        raise Rejected("evidence.too_large", f"{file.stat().st_size} > {FILE_BYTES_MAX} bytes")
+    verdict = verify(file.read_bytes(), anchors)
+    if json:
+        about = None if verdict.story is None else verdict.story.about
+        steps = [{name: getattr(step, name) for name in step.__slots__} for step in verdict.steps]
+        print_json({"holds": verdict.holds, "document": about, "steps": steps})
+    else:
+        show(verdict)
+    if not verdict.holds:
+        raise typer.Exit(NO)
+
+
+def subject_of(way: Way) -> Subject:
+    """What to prove of a document's way: every event of it, and every signed status about it."""
+    if way.document is None:
+        raise Rejected("evidence.not_accepted", way.id)
+    others = [way.document.entry, *way.duplicates, *way.rejections, *way.others]
+    others += [related.entry for related in way.related]
+    events = [_event(entry) for entry in others]
+    events += [_event(step.entry)._replace(said=_submission(step.entry)) for step in way.steps]
+    return Subject(_submission(way.document.entry), tuple(dict.fromkeys(events)))
+
+
+def show(verdict: Verdict) -> None:
+    """Print the checklist."""
+    for step in verdict.steps:
+        OUT.print(
+            f"{_MARKS.get(step.state, '[dim]–[/]')} {step.number:2}. {_WORDS[step.name]}", highlight=False, end=""
+        )
+        note = f"{step.code}: {step.note}" if step.code else step.note
+        OUT.print(f"  ({note})" if note else "", markup=False, highlight=False, style="dim")
+    if verdict.holds and verdict.story is not None:
+        about = verdict.story.about
+        OUT.print(f"\nIt holds: {about['sender']} signed {about['id']}, and the exchange took it in.", markup=False)
+    else:
+        OUT.print("\nIt does NOT hold.", style="bold red")
+
+
+def _patiently(exporter: Exporter, subject: Subject) -> bytes:
+    """Export once the ledger has taken in every event; Unavailable ``ledger.behind`` after `WAIT_S`."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            return exporter.export(subject)
+        except Unavailable as exc:
+            if exc.code != "ledger.behind" or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
+
+
+def _event(entry: Entry) -> Event:
+    return Event(entry.partition, entry.trace_offset, entry.trace_index)
+
+
+def _submission(entry: Entry) -> Submission:
+    return Submission(entry.source_topic, entry.partition, entry.source_offset, entry.directory_offset)
+
+
+def _root(path: Path) -> bytes:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
+    except (OSError, ValueError) as exc:
+        raise Misconfigured([f"no certificate in {path}: {exc}"]) from exc

@@ -1,0 +1,169 @@
+"""`exchange ledger` and `exchange witness`: the transparency log over the trace, and those who watch it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exchange.cli import world as worlds
+from exchange.cli.output import OUT, clock, print_json
+from exchange.cli.running import run_to_its_end, stop_on_signals
+from exchange.cli.world import World
+from exchange.errors import Misconfigured, Rejected
+from exchange.ledger import cosigning
+from exchange.ledger.checkpoint import open_checkpoint
+from exchange.ledger.folder import Folder
+from exchange.ledger.keys import ensure_key, read_key
+from exchange.ledger.notes import COSIGNATURE, Line, NoteKey, VerifierKey, parse_note
+from exchange.ledger.store import CHECKPOINT
+from exchange.ledger.witness import Witness, parse_request
+from exchange.ledger.writer import LedgerWriter
+
+ledger = typer.Typer(
+    no_args_is_help=True, help="The transparency log over the trace: its key, its state, its witnesses."
+)
+witness = typer.Typer(no_args_is_help=True, help="A witness: cosigns a ledger's checkpoints while they are consistent.")
+
+StateFolder = Annotated[Path, typer.Option("--state", help="The witness's own folder: key and memory.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("write-ledger", hidden=True)(write)
+    app.add_typer(ledger, name="ledger")
+    app.add_typer(witness, name="witness")
+
+
+def folder_of(world: World) -> Folder:
+    """Where the home's ledger lies."""
+    return Folder(world.home.folder / "ledger")
+
+
+def key_of(world: World) -> NoteKey:
+    """The home's log key, made when it is first asked for; Misconfigured before `exchange init`."""
+    world.authority  # noqa: B018  the folder of keys is there
+    state = world.home.state()
+    return ensure_key(world.home.keys / "ledger.key", f"exchange/{state.cluster_id if state else 'ledger'}")
+
+
+def verifier_key(text: str) -> VerifierKey:
+    """A verifier key as given on the command line: itself, or the path of a file that holds it."""
+    path = Path(text)
+    if "+" in text or not path.is_file():
+        return VerifierKey.parse(text)
+    return VerifierKey.parse(path.read_text(encoding="utf-8"))
+
+
+def write(context: typer.Context) -> None:
+    """The writer: from the trace to signed checkpoints."""
+    world = worlds.of(context)
+    stop = stop_on_signals()
+    run_to_its_end(lambda: LedgerWriter(world.base, folder_of(world), key_of(world)).run(stop))
+
+
+@ledger.command()
+def key(context: typer.Context) -> None:
+    """Print the key that verifies this ledger's checkpoints; publish it where nobody can change it unseen.
+
+    Example: `exchange ledger key > ledger.vkey`
+    """
+    sys.stdout.write(f"{key_of(worlds.of(context)).verifier}\n")
+
+
+@ledger.command()
+def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Show the signed tree, and how far witnesses have seen it.
+
+    Example: `exchange ledger status`
+    """
+    world = worlds.of(context)
+    folder, verifier = folder_of(world), key_of(world).verifier
+    data, cosigned = folder.read(CHECKPOINT), folder.read(cosigning.COSIGNED)
+    if data is None:
+        raise Rejected("ledger.empty", "no checkpoint is signed yet; is `exchange run` running?")
+    checkpoint = open_checkpoint(data, verifier)
+    seen = 0 if cosigned is None else open_checkpoint(cosigned, verifier).size
+    age_s, witnessed_age_s = folder.age_s(CHECKPOINT), folder.age_s(cosigning.COSIGNED) if seen else None
+    if json:
+        print_json(
+            {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root, "age_s": age_s}
+            | {"witnessed_size": seen, "unwitnessed_age_s": witnessed_age_s}
+        )  # fmt: skip
+        return
+    OUT.print(f"{checkpoint.origin}: {checkpoint.size:,} events", highlight=False)
+    OUT.print(f"  root {checkpoint.root.hex()}", highlight=False)
+    OUT.print(f"  signed {clock(int((time.time() - age_s) * 1000))}", highlight=False)
+    OUT.print(f"  witnessed up to {seen:,}" if seen else "  not witnessed", highlight=False)
+
+
+@ledger.command()
+def request(
+    context: typer.Context,
+    since: Annotated[int | None, typer.Option(min=0, help="The size that the witness has seen; 0: nothing.")] = None,
+) -> None:
+    """Write what to ask a witness (C2SP add-checkpoint) to standard output.
+
+    Example: `exchange ledger request | exchange witness cosign --state w --log ledger.vkey > answer`
+    """
+    world = worlds.of(context)
+    folder, verifier = folder_of(world), key_of(world).verifier
+    if since is None:
+        cosigned = folder.read(cosigning.COSIGNED)
+        since = 0 if cosigned is None else open_checkpoint(cosigned, verifier).size
+    sys.stdout.buffer.write(cosigning.request(folder, verifier, since).encode())
+
+
+@ledger.command()
+def keep(
+    context: typer.Context,
+    asked: Annotated[Path, typer.Argument(help="What was asked.")],
+    answer: Annotated[Path, typer.Argument(help="What the witness answered.")],
+    witness_key: Annotated[str, typer.Option(help="The witness's key, or a file with it.")],
+) -> None:
+    """Keep a witness's cosignature, so that evidence bears it.
+
+    Example: `exchange ledger keep request answer --witness-key w.vkey`
+    """
+    world = worlds.of(context)
+    question = parse_request(asked.read_bytes())
+    lines: list[Line] = list(parse_note(b"-\n\n" + answer.read_bytes()).lines)
+    kept = cosigning.keep(
+        folder_of(world), key_of(world).verifier, question.checkpoint, lines, verifier_key(witness_key)
+    )
+    OUT.print(f"Cosigned: {kept.size:,} events.", highlight=False)
+
+
+@witness.command()
+def init(
+    name: Annotated[str, typer.Argument(help="The witness's name, like example.org/w1.")], state: StateFolder
+) -> None:
+    """Make a witness's key, unless it has one, and print the key that verifies its cosignatures.
+
+    Example: `exchange witness init example.org/w1 --state witness`
+    """
+    made = ensure_key(state / "witness.key", name, COSIGNATURE)
+    if made.verifier.name != name:
+        raise Misconfigured([f"{state} is the witness {made.verifier.name}"])
+    sys.stdout.write(f"{made.verifier}\n")
+
+
+@witness.command("cosign")
+def cosign_(
+    state: StateFolder,
+    log: Annotated[list[str], typer.Option(help="A ledger's key, or a file with it; several are possible.")],
+    asked: Annotated[Path | None, typer.Argument(metavar="REQUEST", help="A file; else standard input.")] = None,
+) -> None:
+    """Cosign a checkpoint to standard output, if it is consistent with all that this witness has cosigned before.
+
+    Example: `exchange witness cosign --state witness --log ledger.vkey request > answer`
+    """
+    own = read_key(state / "witness.key", COSIGNATURE)
+    data = asked.read_bytes() if asked is not None else sys.stdin.buffer.read()
+    line = Witness(state, own, [verifier_key(text) for text in log]).add_checkpoint(
+        parse_request(data), int(time.time())
+    )
+    sys.stdout.write(line.encode())

@@ -1,0 +1,55 @@
+"""The application: the addresses joined, every error a problem, and OpenAPI that says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from exchange.gateway import problems
+from exchange.gateway.routes import attachments, inbox, lookups, submissions, tokens
+from exchange.gateway.state import Gateway
+
+VERSION = "1.0.0"
+ABOUT = """
+Signed documents between a country's agencies. Get an access token with your seal (`POST /v1/token`), store
+attachments, submit signed records, read your inbox. Every error is an RFC 9457 problem with a stable `code`. Whatever
+got no answer may be sent again: the same bytes count once.
+"""
+
+
+def create_app(gateway: Gateway) -> FastAPI:
+    """The application of a gateway that runs."""
+    app = FastAPI(
+        title="Exchange gateway",
+        version=VERSION,
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        servers=[{"url": gateway.deployment.public_url}],
+        redirect_slashes=False,
+    )
+    app.state.gateway = gateway
+    for module in (tokens, submissions, attachments, inbox, lookups):
+        app.include_router(module.router)
+    problems.install(app)
+    described = _described(app.openapi())
+    app.openapi = lambda: described  # type: ignore[method-assign]
+    return app
+
+
+def _described(document: dict[str, Any]) -> dict[str, Any]:
+    """Errors under their own media type, and without FastAPI's validation error, which we never send."""
+    for address in document["paths"].values():
+        for operation in address.values():
+            for status, response in operation["responses"].items():
+                content = response.get("content", {})
+                if status.startswith(("4", "5")) and "application/json" in content:
+                    response["content"] = {problems.MEDIA_TYPE: content["application/json"]}
+                if status in {"429", "503"}:
+                    response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document

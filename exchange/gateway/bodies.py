@@ -1,0 +1,109 @@
+"""Reading request bodies within bounds of size and time, and the records in them.
+
+Guarantees: a body is never held beyond its limit; a sender that falls silent is let go. A body of
+``application/avro`` holds one or more records one after another, each in Avro's single-object encoding, which ends by
+itself; ``application/json`` a list of the same in base64.
+
+Source: Avro 1.12, "Single-object encoding"; RFC 9110 §8.3, §8.6; RFC 4648 §4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from exchange.gateway.problems import Refused
+from exchange.statements import schema
+from exchange.statements.codec import PREFIX_BYTES
+from exchange.statements.compiled import DAMAGED
+
+AVRO, JSON, FORM = "application/avro", "application/json", "application/x-www-form-urlencoded"
+_RECORD = schema("record")
+
+
+def media_type(request: Request) -> str:
+    """The media type without its parameters, in lower case."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def chunks(request: Request, most_bytes: int, silence_s: float) -> AsyncIterator[bytes]:
+    """The body in pieces.
+
+    Raises: Refused ``request.too_large`` (also by what Content-Length says), ``request.too_slow``,
+        ``request.malformed`` when the sender left in between.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > most_bytes:
+        raise Refused("request.too_large", declared[:20])
+    size, stream = 0, request.stream().__aiter__()
+    while True:
+        try:
+            chunk = await asyncio.wait_for(anext(stream), silence_s)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as exc:
+            raise Refused("request.too_slow", f"{size} bytes so far") from exc
+        except ClientDisconnect as exc:
+            raise Refused("request.malformed", "left in between") from exc
+        size += len(chunk)
+        if size > most_bytes:
+            raise Refused("request.too_large", f"> {most_bytes}")
+        if chunk:
+            yield chunk
+
+
+async def whole(request: Request, most_bytes: int, silence_s: float) -> bytes:
+    """The whole body; raises as `chunks`."""
+    return b"".join([chunk async for chunk in chunks(request, most_bytes, silence_s)])
+
+
+def records_in(body: bytes, kind: str, most: int) -> list[bytes]:
+    """The records of a body, whatever is in them; nothing is verified here.
+
+    Raises: Refused ``request.media_type``, ``request.malformed``, ``request.empty``, ``request.too_many_records``.
+    """
+    if kind == AVRO:
+        found = _split(body, most)
+    elif kind == JSON:
+        found = _from_json(body, most)
+    else:
+        raise Refused("request.media_type", kind[:60])
+    if not found:
+        raise Refused("request.empty")
+    return found
+
+
+def _split(body: bytes, most: int) -> list[bytes]:
+    found, start = list[bytes](), 0
+    while start < len(body):
+        if len(found) >= most:
+            raise Refused("request.too_many_records", f"> {most}")
+        if body[start : start + PREFIX_BYTES] != _RECORD.prefix:
+            raise Refused("request.malformed", f"no record at byte {start}")
+        try:
+            _, end = _RECORD.codec.read(body, start + PREFIX_BYTES)
+        except DAMAGED as exc:
+            raise Refused("request.malformed", f"record at byte {start}: {exc!r}"[:200]) from exc
+        if end > len(body):
+            raise Refused("request.malformed", f"record at byte {start} is cut")
+        found.append(body[start:end])
+        start = end
+    return found
+
+
+def _from_json(body: bytes, most: int) -> list[bytes]:
+    try:
+        listed = json.loads(body)
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            raise Refused("request.malformed", "not a list of strings")
+        if len(listed) > most:
+            raise Refused("request.too_many_records", f"{len(listed)} > {most}")
+        return [base64.b64decode(one, validate=True) for one in listed]
+    except (ValueError, binascii.Error, RecursionError) as exc:
+        raise Refused("request.malformed", repr(exc)[:200]) from exc

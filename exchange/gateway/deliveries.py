@@ -1,0 +1,52 @@
+"""Deliveries as the inbox topics hold them, decoded once for all their recipients."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from exchange.errors import InvariantBroken, Rejected
+from exchange.signatures import decode_record
+from exchange.signatures.envelope import OWN_WORD
+from exchange.statements import identify, schema
+
+_DELIVERY = schema("delivery")
+
+
+class Delivery(NamedTuple):
+    """One inbox record. `offset`, `inbox_ms`: where and when it is in the inbox; `topic`, `partition`,
+    `source_offset`, `append_ms`: of the submission; `record`: its value, unchanged."""
+
+    offset: int
+    inbox_ms: int
+    recipients: frozenset[str]
+    topic: str
+    partition: int
+    source_offset: int
+    append_ms: int
+    directory_offset: int
+    record: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """What it weighs in memory, about."""
+        return len(self.record) + 48 * len(self.recipients) + 400
+
+
+def delivery_of(message: Any) -> Delivery:  # noqa: ANN401  aiokafka's record
+    """Decode an inbox record; InvariantBroken if it isn't one, for only the hop writes there."""
+    try:
+        fields = _DELIVERY.decode(message.value or b"")
+    except Rejected as exc:
+        raise InvariantBroken(f"{message.topic}/{message.partition}/{message.offset}: {exc}") from exc
+    return Delivery(
+        message.offset, message.timestamp, frozenset(fields["recipients"]), fields["topic"], fields["partition"],
+        fields["offset"], fields["append_ms"], fields["directory_offset"], fields["record"],
+    )  # fmt: skip
+
+
+def kind_of(delivery: Delivery) -> str:
+    """``document``, ``status``, ``report`` or ``notice``."""
+    try:
+        return identify(decode_record(delivery.record, OWN_WORD)["statement"]).name
+    except Rejected as exc:
+        raise InvariantBroken(f"a delivery of {delivery.topic}/{delivery.source_offset}: {exc}") from exc

@@ -1,0 +1,249 @@
+"""`Agency`: an agency's document system in one object: publish, receive, acknowledge, recall, trace.
+
+Guarantees: what `publish` returned for is on this disk, and goes out in order, over restarts, until the exchange has
+it; every delivery is verified before it is handed out; a file has its name only once all its bytes are right. At
+least once: an item of the inbox comes again if the process dies before the next one is asked for.
+
+Not for several threads, nor several processes with one folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import mimetypes
+import ssl
+import time
+import uuid
+from collections.abc import Generator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from exchange.agencies import parse_code
+from exchange.errors import Misconfigured, Unavailable
+from exchange.sdk import fetching, keys
+from exchange.sdk.entries import Published, Received, Told, silent
+from exchange.sdk.outbox import Outbox
+from exchange.sdk.sending import Outcome, Sending
+from exchange.sdk.session import Session
+from exchange.sdk.verifying import Verifying
+from exchange.signatures import SigningKey, sign_batch, sign_record
+from exchange.statements import KINDS, Fields
+from exchange.statements.compose import attachment, document, encode, follow_up, status
+from exchange.statements.status import ARRIVED
+
+PATIENCE_S = 20.0
+PAGE = 100
+VIETNAM = timezone(timedelta(hours=7))
+
+
+class Agency:
+    """An agency at a gateway.
+
+    `key`: its seal, or the folder that holds ``seal.key.pem`` and ``seal.crt.pem``. `folder`: of its outbox and its
+    place in the inbox. `patience_s`: how long to try when the gateway doesn't answer. `roots`: DER of the roots to
+    trust, by default those that the gateway names. `ca`: PEM of the gateway's own issuer, if the system has it not.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        key: SigningKey | Path | str,
+        gateway: str,
+        *,
+        folder: Path | str | None = None,
+        patience_s: float = PATIENCE_S,
+        roots: Sequence[bytes] | None = None,
+        ca: Path | str | None = None,
+    ) -> None:
+        self.code: str = parse_code(code)
+        self._key = key if isinstance(key, SigningKey) else keys.load(Path(key))
+        self._folder = Path(folder) if folder is not None else Path(".exchange") / "agencies" / self.code
+        tls = None if ca is None else ssl.create_default_context(cafile=ca)
+        self._session = Session(self.code, self._key, gateway, patience_s, tls)
+        self._outbox = Outbox(self._folder / "outbox")
+        self._sending = Sending(self._session, self._outbox)
+        self._verifying = Verifying(self._session, roots)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the outbox and the gateway; what waits, waits on disk."""
+        self._outbox.close()
+        self._session.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many signed statements wait in the outbox."""
+        return len(self._outbox)
+
+    def publish(
+        self,
+        files: Sequence[Path | str],
+        to: Sequence[str],
+        subject: str,
+        *,
+        told: Told = silent,
+        leader: SigningKey | None = None,
+        **more: Any,  # noqa: ANN401  as `compose.document` takes them
+    ) -> Published:
+        """Sign a document with these files and send it.
+
+        `leader`: signs too, where `signer` names one. `more`: as `exchange.statements.compose.document`: ``code``,
+        ``type_``, ``urgency``, ``information``, ``content``, ``due``, ``signer``.
+
+        Raises: Rejected if a rule or the gateway refuses it (then nothing of it waits). While the gateway is away it
+            is kept: `Published.is_sent` is False, and `flush` or the next `publish` sends it.
+        """
+        fields = self._document(files, to, subject, told, more)
+        signers = [self._key] if leader is None else [leader, self._key]
+        return self._send("document", [fields], [sign_record(encode("document", fields), signers)], told)[0]
+
+    def publish_batch(
+        self,
+        documents: Sequence[tuple[Sequence[Path | str], Sequence[str], str]],
+        *,
+        told: Told = silent,
+        **more: Any,  # noqa: ANN401
+    ) -> list[Published]:
+        """Sign many documents (files, to, subject) with one signature and send them, in this order.
+
+        Raises: Rejected, before anything is kept, if a rule refuses one; or with the first that the gateway refused.
+        """
+        if not documents:
+            return []
+        listed = [self._document(files, to, subject, told, more) for files, to, subject in documents]
+        raws = [encode("document", fields) for fields in listed]
+        return self._send("document", listed, sign_batch(raws, self._key, self.code, _now_ms()), told)
+
+    def acknowledge(self, received: Received, code: int = ARRIVED, reason: str = "") -> Published:
+        """Sign a receipt (01 arrived, 03 accepted …, 02 refused with a reason) for a document or report received.
+
+        The same code again, after a crash, changes nothing.
+        """
+        fields = status(
+            self.code, str(uuid.uuid4()), received.fields, code, reason=reason, signed_ms=_now_ms(),
+            document_append_ms=received.append_ms, thread=received.thread,
+        )  # fmt: skip
+        return self._signed("status", fields)
+
+    def recall(self, published: Published, subject: str) -> Published:
+        """Ask the recipients of a document of ours to give it back; each answers by a status."""
+        fields = follow_up(published.fields, "recall", str(uuid.uuid4()), subject, signed_ms=_now_ms())
+        return self._signed("document", fields)
+
+    def flush(self, told: Told = silent) -> int:
+        """Send what waits; returns how much waits still. Raises: GatewayRefused if the agency isn't let in."""
+        with contextlib.suppress(Unavailable):
+            self._sending.empty(Outcome(), told)
+        return self.waiting
+
+    def inbox(
+        self, *, follow: bool = False, wait_s: float = 30.0, kinds: Sequence[str] = ()
+    ) -> Generator[Received, None, None]:
+        """What arrived since the last item that was dealt with; with `follow`, for ever.
+
+        An item is dealt with when the next one is asked for; leaving the loop at an item, say so by `dealt_with`.
+        Raises: InvariantBroken if one doesn't verify.
+        """
+        cursor = self._cursor()
+        while True:
+            query: dict[str, Any] = {"limit": PAGE, "wait": wait_s if follow else 0, "kind": list(kinds)}
+            if cursor:
+                query["cursor"] = cursor
+            page = self._session.call("GET", "/v1/inbox", query=query)
+            for found in page["deliveries"]:
+                yield self._received(found)
+                self._move(found["cursor"])
+            if page["cursor"] != cursor:
+                cursor = page["cursor"]
+                self._move(cursor)
+            if not follow and not page["more"]:
+                return
+
+    def dealt_with(self, received: Received) -> None:
+        """Let the inbox go on after this item next time."""
+        self._move(received.cursor)
+
+    def save(self, received: Received, folder: Path | str) -> list[Path]:
+        """Fetch the attachments of a delivery into a folder; a file has its name only once all is right."""
+        return fetching.save(self._session, received.fields.get("attachments", []), Path(folder))
+
+    def trace(self, statement_id: str, sender: str | None = None) -> dict[str, Any]:
+        """Where a document of ours, sent or received, is; Rejected ``trace.not_found``."""
+        query = {} if sender is None else {"sender": sender}
+        found: dict[str, Any] = self._session.call("GET", f"/v1/trace/{quote(statement_id, safe='')}", query=query)
+        return found
+
+    def find(self, text: str) -> list[dict[str, Any]]:
+        """Agencies by code or name, with or without diacritics."""
+        found: list[dict[str, Any]] = self._session.call("GET", "/v1/agencies", query={"find": text})["agencies"]
+        return found
+
+    def _document(
+        self, files: Sequence[Path | str], to: Sequence[str], subject: str, told: Told, more: dict[str, Any]
+    ) -> Fields:
+        paths = [Path(file) for file in files]
+        kept = [(path.name, self._outbox.keep(path, told)) for path in paths]
+        attached = [attachment(name, _media_type(name), ref.size, ref.sha256) for name, ref in kept]
+        today = datetime.now(VIETNAM).date()
+        fields = document(
+            self.code, str(uuid.uuid4()), to, subject,
+            **{"signed_ms": _now_ms(), "issued": today, "attachments": attached, **more},
+        )  # fmt: skip
+        KINDS["document"].check(fields)
+        return fields
+
+    def _signed(self, kind: str, fields: Fields) -> Published:
+        KINDS[kind].check(fields)
+        return self._send(kind, [fields], [sign_record(encode(kind, fields), [self._key])], silent)[0]
+
+    def _send(self, kind: str, listed: list[Fields], records: list[bytes], told: Told) -> list[Published]:
+        places = self._outbox.put(records)
+        outcome = Outcome()
+        with contextlib.suppress(Unavailable):
+            self._sending.empty(outcome, told)
+        for place in places:
+            if place in outcome.refusals:
+                raise outcome.refusals[place]
+        return [
+            Published(fields["id"], kind, fields, outcome.receipts.get(place))
+            for fields, place in zip(listed, places, strict=True)
+        ]
+
+    def _received(self, found: dict[str, Any]) -> Received:
+        record = base64.b64decode(found["record"])
+        kind, fields, thread, raw = self._verifying.open(record, found["append_ms"])
+        return Received(
+            kind, fields, thread, raw, found["topic"], found["partition"], found["offset"], found["append_ms"],
+            found["inbox_ms"], found["cursor"],
+        )  # fmt: skip
+
+    def _cursor(self) -> str:
+        path = self._folder / "cursor"
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
+        except OSError as exc:
+            raise Misconfigured([f"{path} can't be read: {exc}"]) from exc
+
+    def _move(self, cursor: str) -> None:
+        draft = self._folder / "cursor.new"
+        draft.write_text(cursor, encoding="ascii")
+        draft.replace(self._folder / "cursor")
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _media_type(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,47 @@
+"""Attachments into files: a file has its name only once all its bytes are right and on the disk."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from exchange.errors import Rejected
+from exchange.sdk.session import Session
+from exchange.statements import Fields
+
+
+def save(session: Session, attachments: list[Fields], folder: Path) -> list[Path]:
+    """Fetch attachments into a folder, made if missing; returns their paths.
+
+    Cut off in between: a ``.part`` file is left, and fetched anew next time. Raises: Rejected
+        ``attachment.differs``; GatewayRefused ``attachment.missing``; Unavailable; OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    saved: list[Path] = []
+    for number, listed in enumerate(attachments, 1):
+        final = folder / _free_name(folder, listed["name"], number)
+        _fetch(session, listed["sha256"], listed["size"], final)
+        saved.append(final)
+    return saved
+
+
+def _fetch(session: Session, digest: bytes, size: int, final: Path) -> None:
+    draft = final.with_name(final.name + ".part")
+    hashed, seen = sha256(), 0
+    with draft.open("wb") as target:
+        for chunk in session.stream(f"/v1/attachments/{digest.hex()}"):
+            hashed.update(chunk)
+            seen += len(chunk)
+            target.write(chunk)
+        target.flush()
+        os.fsync(target.fileno())
+    if seen != size or hashed.digest() != digest:
+        draft.unlink()
+        raise Rejected("attachment.differs", f"{digest.hex()}: {seen} bytes, {hashed.hexdigest()}")
+    draft.replace(final)
+
+
+def _free_name(folder: Path, name: str, number: int) -> str:
+    """The attachment's own name; a second one of the same name gets its number."""
+    return f"{number}-{name}" if (folder / name).exists() or name.startswith(".") else name

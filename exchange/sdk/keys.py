@@ -1,0 +1,35 @@
+"""An agency's key from a folder: ``seal.key.pem`` and ``seal.crt.pem``, as its authority gave them.
+
+Guarantees: the private key stays in memory; nothing of it is logged or sent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
+from exchange.errors import Misconfigured
+from exchange.signatures import PrivateKey, SigningKey
+
+JWS_ALGORITHMS = {
+    "ecdsa_p256_sha256": "ES256",
+    "rsa_pkcs1_sha256": "RS256",
+    "rsa_pss_sha256": "RS256",
+    "ed25519": "EdDSA",
+}
+"""The JWS algorithm (RFC 7518 §3.1, RFC 8037 §3.1) of a key, by the algorithm that it signs statements with."""
+
+
+def load(folder: Path, name: str = "seal", password: bytes | None = None) -> SigningKey:
+    """The key pair ``<name>.key.pem``, ``<name>.crt.pem``; Misconfigured if it can't be read or doesn't fit."""
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt.pem").read_bytes())
+        key = cast(PrivateKey, load_pem_private_key((folder / f"{name}.key.pem").read_bytes(), password))
+    except (OSError, ValueError, TypeError) as exc:
+        raise Misconfigured([f"no usable key {name} in {folder}: {exc}"]) from exc
+    if key.public_key() != certificate.public_key():
+        raise Misconfigured([f"{name}.key.pem in {folder} isn't the key of {name}.crt.pem"])
+    return SigningKey.of(key, certificate.public_bytes(Encoding.DER))

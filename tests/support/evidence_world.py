@@ -1,0 +1,125 @@
+"""Evidence for tests without any service: a signed world, its events in a ledger, the file about one document.
+
+Everything is fixed but the keys, so one file serves many tests.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from exchange.ledger.checkpoint import cosign
+from exchange.ledger.evidence import Anchors, contents
+from exchange.ledger.evidence.assembling import assemble
+from exchange.ledger.evidence.contents import ProvedEvent, Said
+from exchange.ledger.folder import Folder
+from exchange.ledger.leaves import leaves, salted
+from exchange.ledger.notes import COSIGNATURE, NoteKey
+from exchange.ledger.order import Order, Taken
+from exchange.ledger.store import CHECKPOINT, LedgerStore, tile_reader
+from exchange.ledger.tree import TileTree
+from exchange.local.issuing import Issued, KeyKind
+from exchange.signatures import sign_batch, sign_record
+from exchange.statements import KINDS, Fields, schema
+from exchange.statements.compose import encode, status
+from tests.support import traces
+from tests.support.signing import NOW_MS, OTHER, SENDER, World
+
+LOG, WITNESS = NoteKey.generate("ledger.test/1"), NoteKey.generate("witness.test/1", COSIGNATURE)
+DOCUMENT_ID = "2026-1"
+
+
+@dataclass
+class Made:
+    """An evidence file, and the proving parts that it was assembled from."""
+
+    world: World
+    sources: dict[str, bytes]
+    file: bytes
+    anchors: Anchors
+    status_fields: Fields
+    document_fields: Fields
+
+
+def make(folder: Path, *, key: KeyKind = "p256", batch: bool = False, leader: bool = False, filler: int = 300) -> Made:
+    """A document of `SENDER` to `OTHER`, received and acknowledged, among `filler` other events of the ledger."""
+    world = World(key)
+    fields = world.document(**({"signer": _signer(world)} if leader else {}))
+    keys = [world.leader.signing_key, world.seal.signing_key] if leader else [world.seal.signing_key]
+    raw = encode("document", fields)
+    others = [encode("document", world.document(id=f"other-{n}")) for n in range(6)]
+    record = sign_batch([*others, raw], keys[-1], SENDER, NOW_MS - 500)[-1] if batch else sign_record(raw, keys)
+    said = status(
+        OTHER, "s-1", fields, 1, signed_ms=NOW_MS, document_append_ms=NOW_MS, thread=KINDS["document"].key(fields)
+    )  # fmt: skip
+    receipt = sign_record(encode("status", said), [world.other_seal.signing_key])
+    events = [
+        [traces.event(n, "H01", f"f-{n}") for n in range(filler)],
+        [_document_event(fields, raw, world.seal), traces.event(1, SENDER, DOCUMENT_ID, outcome="duplicate", code="")],
+        [_status_event(said, fields, world.other_seal)],
+        [traces.event(n, "H02", f"g-{n}") for n in range(5)],
+    ]
+    sources = _ledger(folder, events, wanted=[(1, 0), (1, 1), (2, 0)], receipt=receipt)
+    sources |= {contents.STATEMENT: raw, contents.RECORD: record}
+    certificates = [world.seal, *([world.leader] if leader else []), world.other_seal]
+    issuing = world.authority.issuing_certificate
+    ders = [one.certificate for one in certificates] + [issuing]
+    sources[contents.CERTIFICATES] = contents.write_pem(contents.CERTIFICATE_LABEL, ders)
+    [entry] = world.view.lists.values()
+    sources[contents.LISTS] = contents.write_pem(contents.LIST_LABEL, [entry.crl])
+    anchors = Anchors((world.authority.root_certificate,), LOG.verifier)
+    return Made(world, sources, assemble(sources), anchors, said, fields)
+
+
+def _signer(world: World) -> dict[str, str]:
+    signer: dict[str, str] = world.document()["signer"] | {"leader": world.leader.leader}
+    return signer
+
+
+def _document_event(fields: Fields, raw: bytes, seal: Issued) -> dict[str, Any]:
+    return traces.accepted(
+        0, SENDER, fields["id"], [OTHER], append_ms=NOW_MS, sha256=sha256(raw).digest(), certificate=seal.fingerprint
+    )  # fmt: skip
+
+
+def _status_event(said: Fields, document: Fields, seal: Issued) -> dict[str, Any]:
+    event = traces.status(0, 1, traces.accepted(0, SENDER, document["id"], [OTHER]), OTHER, 1)
+    return event | {
+        "append_ms": NOW_MS + 1000,
+        "id": said["id"],
+        "sha256": sha256(encode("status", said)).digest(),
+        "certificate": seal.fingerprint,
+    }
+
+
+def _ledger(
+    folder: Path, events: list[list[dict[str, Any]]], wanted: list[tuple[int, int]], receipt: bytes
+) -> dict[str, bytes]:
+    """Store the events as a ledger, partition by partition; returns the parts that it gives."""
+    store = LedgerStore(Folder(folder), LOG)
+    held, taken = list[bytes](), list[Taken]()
+    first: dict[int, int] = {}
+    for partition, some in enumerate(events):
+        record = {"topic": "documents", "partition": partition, "directory_offset": 7, "hop_ms": NOW_MS, "worker": "w"}
+        found = leaves(partition, 0, schema("trace").encode({**record, "events": some}))
+        first[partition] = len(held)
+        held += found
+        taken.append(Taken(partition, 0, len(found)))
+    salts = [os.urandom(16) for _ in held]
+    entries = [salted(salt, leaf) for salt, leaf in zip(salts, held, strict=True)]
+    store.take(Order(0, store.root, b"b" * 16, taken, entries), 1, b"".join(salts))
+    checkpoint = store.sign()
+    tree = TileTree(checkpoint.size, tile_reader(Folder(folder)))
+    proved = [
+        ProvedEvent(at, salts[at], held[at], tuple(tree.inclusion(at)))
+        for at in (first[partition] + index for partition, index in wanted)
+    ]
+    note = (folder / CHECKPOINT).read_bytes() + cosign(checkpoint.text, WITNESS, 1_800_000_000).encode().encode()
+    return {
+        contents.CHECKPOINT: note,
+        contents.EVENTS: contents.write_lines(proved),
+        contents.RECEIPTS: contents.write_lines([Said(proved[-1].index, receipt)]),
+    }
