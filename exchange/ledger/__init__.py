@@ -1,1 +1,1 @@
-"""The transparency log over the trace: tree, tiles, checkpoints, evidence."""
+"""The transparency log over the trace: tree, tiles, checkpoints, witnesses, evidence."""

@@ -83,7 +83,7 @@ def _skipper(type_: Any, named: dict[str, Any]) -> Skip:  # noqa: ANN401  a JSON
     if isinstance(type_, str) and type_ in named:
         type_ = named[type_]
     if isinstance(type_, list):
-        return _union([_skipper(branch, named) for branch in type_])
+        return _union([_skipper(branch, named) for branch in type_], null_first=type_[0] == "null")
     if isinstance(type_, dict):
         named[type_.get("name", "")] = type_
     kind = type_["type"] if isinstance(type_, dict) else type_
@@ -126,11 +126,14 @@ def _plain(type_: Any) -> str:  # noqa: ANN401
     return str(type_.get("type") if isinstance(type_, dict) and "logicalType" in type_ else type_)
 
 
-def _union(branches: list[Skip]) -> Skip:
+def _union(branches: list[Skip], *, null_first: bool) -> Skip:
     def skip(data: bytes, at: int) -> int:
         return branches[data[at] >> 1](data, at + 1)
 
-    return skip
+    def skip_unless_null(data: bytes, at: int) -> int:
+        return branches[data[at] >> 1](data, at + 1) if data[at] else at + 1
+
+    return skip_unless_null if null_first else skip
 
 
 def _array(skip_item: Skip) -> Skip:
@@ -160,7 +163,7 @@ def _numbers(count: int) -> Skip:
             at += 1
         return at
 
-    return skip
+    return _skip_number if count == 1 else skip
 
 
 def _strings(count: int) -> Skip:

@@ -17,6 +17,7 @@ rebuilt from the order. Lost salts can't be: the leaves stay provable as hashes,
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import NamedTuple
 
 import structlog
@@ -30,7 +31,7 @@ from exchange.ledger.notes import NoteKey, VerifierKey
 from exchange.ledger.order import Order
 from exchange.ledger.tiles import LEVELS_MAX, WIDTH, WIDTH_BITS, Tile, bundle, entries_path, unbundle
 from exchange.ledger.tree import Frontier, ReadTile, TileTree
-from exchange.signatures.merkle import EMPTY_ROOT, leaf_hash
+from exchange.signatures.merkle import EMPTY_ROOT
 
 CHECKPOINT, STATE, PENDING = "checkpoint", "state.json", "pending"
 
@@ -105,7 +106,7 @@ class LedgerStore:
             raise InvariantBroken(f"the order goes on from leaf {order.first}, the tree ends at {self.size}")
         if salts is None:
             salts = self._salts(order)
-        made = self._frontier.extend(map(leaf_hash, order.entries))
+        made = self._frontier.extend([sha256(b"\x00" + entry).digest() for entry in order.entries])
         self._root = self._frontier.root()
         known = self._signed
         if known is not None and order.first < known.size <= self.size:

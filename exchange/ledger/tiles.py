@@ -16,7 +16,6 @@ from exchange.errors import InvariantBroken, Rejected
 WIDTH = 256
 WIDTH_BITS = 8
 HASH_BYTES = 32
-ENTRY_BYTES_MAX = 65_535
 LEVELS_MAX = 8
 """Enough for any 64-bit size."""
 
@@ -83,9 +82,10 @@ def growth(before: int, after: int) -> list[Tile]:
 
 def bundle(entries: Sequence[bytes]) -> bytes:
     """The bytes of a bundle: each entry with its length in front."""
-    if any(len(entry) > ENTRY_BYTES_MAX for entry in entries):
-        raise InvariantBroken("an entry that no bundle holds")
-    return b"".join(len(entry).to_bytes(_LENGTH_BYTES, "big") + entry for entry in entries)
+    try:
+        return b"".join([len(entry).to_bytes(_LENGTH_BYTES, "big") + entry for entry in entries])
+    except OverflowError as exc:
+        raise InvariantBroken("an entry that no bundle holds") from exc
 
 
 def unbundle(data: bytes, width: int) -> list[bytes]:
