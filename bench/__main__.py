@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import hop, latency
+from bench import bare, claims, flame, hop, latency, month, scaling
 from bench.results import Result, result, save, show, told
 from bench.world import SEED, BenchWorld, bench_world
 from bench.yardstick import verified_per_second
@@ -18,8 +18,13 @@ def yardstick(_: BenchWorld) -> Iterator[Result]:
 
 BENCHES: dict[str, Callable[[BenchWorld], Iterator[Result]]] = {
     "yardstick": yardstick,
+    "bare": bare.measure,
     "hop": hop.measure,
+    "scaling": scaling.measure,
     "latency": latency.measure,
+    "claims": claims.measure,
+    "month": month.measure,
+    "flame": flame.measure,
 }
 
 

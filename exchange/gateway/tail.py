@@ -37,6 +37,7 @@ class Tail:
         self._base = base
         self._places = [TopicPartition(t, p) for t in INBOX_TOPICS.values() for p in range(partitions)]
         self._recent = recent
+        self._is_lost = False
 
     async def start(self) -> None:
         """Begin at the ends as they are now; Unavailable if the broker doesn't answer."""
@@ -52,22 +53,37 @@ class Tail:
             self._recent.begin((place.topic, place.partition), end)
 
     async def run(self) -> None:
-        """Follow until cancelled; InvariantBroken stops the process."""
-        is_lost = False
+        """Follow until cancelled; InvariantBroken stops the process.
+
+        Each client has a task of its own, because aiokafka, when its broker goes away, can let its own tasks'
+        cancellation out, which would end ours without a word.
+        """
         while True:
-            consumer = kafka.consumer(self._base)
+            client = asyncio.create_task(self._one_client(), name="tail client")
             try:
-                if is_lost:
-                    await self.start()
-                    is_lost = False
-                await consumer.start()
-                await self._follow(consumer)
-            except (KafkaError, TimeoutError, Unavailable) as exc:
-                log.warning("gateway.tail_restarts", error=repr(exc)[:300])
-                is_lost = is_lost or isinstance(exc, OffsetOutOfRangeError)  # away longer than the inbox is kept
-                await asyncio.sleep(PAUSE_S)
-            finally:
-                await consumer.stop()
+                await asyncio.wait({client})
+            except asyncio.CancelledError:
+                client.cancel()
+                await asyncio.wait({client})
+                raise
+            failure = None if client.cancelled() else client.exception()
+            if failure is not None and not isinstance(failure, KafkaError | TimeoutError | Unavailable):
+                raise failure
+            log.warning("gateway.tail_restarts", error=repr(failure)[:300])
+            self._is_lost = self._is_lost or isinstance(failure, OffsetOutOfRangeError)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _one_client(self) -> None:
+        """Follow with one client until it fails."""
+        if self._is_lost:  # we were away longer than the inbox is kept
+            await self.start()
+            self._is_lost = False
+        consumer = kafka.consumer(self._base)
+        try:
+            await consumer.start()
+            await self._follow(consumer)
+        finally:
+            await consumer.stop()
 
     async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         consumer.assign(self._places)
