@@ -21,7 +21,7 @@ def renewed(exchange: Exchange) -> dict[str, Fate]:
     """A unit's seal is re-issued; both are used; then the old one is revoked as compromised; both are used again."""
     world, to = exchange.world, [exchange.member(Level.DISTRICT).agency.code]
     agency = Agency(
-        "H26.RENEWED", now_ms(), "Đơn vị đổi khóa", Level.COMMUNE, "commune", "H26", (), date(2020, 1, 1), None, ()
+        "H26.RENEWED", now_ms(), "Đơn vị đổi khóa", Level.PROVINCE, "department", "H26", (), date(2020, 1, 1), None, ()
     )
     first, issued = (world.authority.issue(agency.code, agency.name) for _ in range(2))
     exchange.enter([agency, *listed([first, issued])])

@@ -35,7 +35,9 @@ def test_the_worst_case_of_all_communes_in_one_transaction(exchange: Exchange) -
     ministry = next(m for m in exchange.cast.by_level[Level.CENTRAL] if m.agency.form == "ministry")
     [fate] = exchange.fates([exchange.submit("document", exchange.document(ministry, ["@communes"]), ministry)])
     assert fate.event["outcome"] == "accepted"
-    assert len(fate.recipients) == len(set(fate.recipients)) == COMMUNES
+    communes = {agency.code for agency in exchange.view.expand("@communes", day_of(now_ms()))}
+    assert len(communes) >= COMMUNES
+    assert fate.recipients == sorted(communes)
     assert len(fate.deliveries) == exchange.world.layout.inbox
 
 

@@ -23,7 +23,9 @@ def speak(exchange: Exchange, agency: Agency, *, known: bool) -> Fate:
 
 
 def unit(code: str, valid_to: date | None = None) -> Agency:
-    return Agency(code, now_ms(), f"Đơn vị {code}", Level.COMMUNE, "commune", "H26", (), date(2020, 1, 1), valid_to, ())
+    return Agency(
+        code, now_ms(), f"Đơn vị {code}", Level.PROVINCE, "department", "H26", (), date(2020, 1, 1), valid_to, ()
+    )
 
 
 def test_a_unit_that_the_directory_does_not_know(exchange: Exchange) -> None:
