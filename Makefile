@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts faults bench lock clean
+.PHONY: demo test check format lint types contracts faults begun bench lock clean
 
 demo: $(VENV)/ready          ## The whole way, real, in one command
 	@$(BIN)/exchange --home .exchange/demo demo
@@ -28,6 +28,9 @@ contracts: $(VENV)/ready
 
 faults: $(VENV)/ready        ## Kill, stop and starve real processes, then balance the books
 	@$(BIN)/pytest -q tests/fault
+
+begun: $(VENV)/ready         ## The parts that are begun: gateway, SDK, ledger, evidence, throughput
+	@$(BIN)/pytest -q -m begun tests
 
 bench: $(VENV)/ready         ## Ratios within one run → bench/results.json
 	@$(BIN)/python -m bench

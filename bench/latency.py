@@ -76,9 +76,9 @@ def _urgent(bench: BenchWorld, number: int) -> dict[str, Any]:
     arrivals = Arrivals(bench, [Level.CENTRAL])
     drained = threading.Event()
     with running_workers(bench.world) as processes, CpuMeter({"worker": processes, "broker": [bench.broker]}) as meter:
-        progress.until(1_000)
+        under_way = sum(batch.documents for batch in progress.until(1_000))
         sending = Sending(bench, made, URGENT_PER_SECOND, drained)
-        batches = progress.until(BACKLOG - 1_000, topic="documents")
+        batches = progress.until(BACKLOG - under_way, topic="documents")
         drained.set()
         sent = sending.join()
         arrived = arrivals.wait(set(sent))

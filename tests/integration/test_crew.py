@@ -46,7 +46,7 @@ def test_a_killed_worker_is_started_again(home: Home) -> None:
     watching.start()
     try:
         os.kill(first, signal.SIGKILL)
-        assert wait_until(lambda: hop.is_running and pid_of(hop) != first, 10)
+        assert wait_until(lambda: hop.is_running and pid_of(hop) != first, 60)
     finally:
         stop.set()
         watching.join(10)
@@ -70,7 +70,7 @@ def test_a_bug_in_a_view_leaves_the_others_at_work(home: Home) -> None:
     watching = Thread(target=crew.watch, args=(stop,))
     watching.start()
     try:
-        assert wait_until(lambda: any(member.is_out for member in crew.members), 10)
+        assert wait_until(lambda: any(member.is_out for member in crew.members), 60)
         assert all(member.child.is_running for member in crew.members if not member.is_out)
     finally:
         stop.set()
