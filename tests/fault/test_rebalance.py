@@ -25,16 +25,17 @@ def test_from_one_worker_to_three_and_back(loaded: Loaded) -> None:
 
 def test_partitions_that_move_while_a_batch_is_collected(loaded: Loaded) -> None:
     """What was read before partitions moved is read again by whoever holds them now, not decided as well."""
-    first = Worker(loaded.world, "hop-1", "--poll-s", "3")
-    second = Worker(loaded.world, "hop-2")
+    first, second = (Worker(loaded.world, f"hop-{number}") for number in (1, 2))
     with crew(loaded.world, first):
         await_owners(loaded.world, "hop-1")
-        with loaded.load(rate=100):
+        with loaded.load():
             loaded.await_progress(100)
+            first.dawdle()
             with crew(loaded.world, second):
                 await_owners(loaded.world, "hop-1", "hop-2")
-                loaded.await_progress(300)
+                loaded.await_progress(100)
+                first.dawdle()
                 second.leave()
                 await_owners(loaded.world, "hop-1")
-                loaded.await_progress(300)
+                loaded.await_progress(100)
         loaded.balanced()

@@ -70,6 +70,7 @@ def test_a_zombie_that_commits_after_its_successor_started_is_counted_once(loade
             successor.ends()
             successor.start()
             await_owners(loaded.world, "hop-2")
+            assert wait_until(lambda: successor.is_restoring, WITHIN_S)
             zombie.plan("committed", "kill")
             zombie.signal(signal.SIGCONT)
             assert zombie.ends() == -signal.SIGKILL, "it was to commit, and did"

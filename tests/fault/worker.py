@@ -1,10 +1,9 @@
 """A worker of the hop that can be told to die, to stop or to stumble: ``python -m tests.fault.worker``.
 
-Arguments: the home, the worker's name, the file in which it finds its plan (see `Worker.plan`). Then, for a bug of
-our own, ``--bug-in gate|decide --marked TEXT`` makes that step fail on records that hold the text; ``--poll-s`` makes
-it collect a batch for so long, that whatever happens, happens meanwhile; ``--transaction-ms`` keeps its transactions
-open for so long after it fell asleep; ``--die-restoring`` kills it in the midst of that; ``--through`` is the address
-by which it reaches the broker.
+Arguments: the home, the worker's name, the file in which it finds its plan (see `Worker.plan`; beside it lie the files
+of `Worker.dawdle` and `Worker.is_restoring`). Then, for a bug of our own, ``--bug-in gate|decide --marked TEXT`` makes
+that step fail on records that hold the text; ``--transaction-ms`` keeps its transactions open for so long after it fell
+asleep; ``--die-restoring`` kills it in the midst of that; ``--through`` is the address by which it reaches the broker.
 """
 
 from __future__ import annotations
@@ -15,15 +14,17 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import structlog
+from confluent_kafka import Consumer, Message
 
 from exchange.backbone import changelog, clients, hop, verifying
-from exchange.backbone.clients import connection
+from exchange.backbone.clients import connection, member
+from exchange.backbone.offsets import committed
 from exchange.backbone.reading import Read, read_to_end
 from exchange.cli.running import make_hop, run_to_its_end, stop_on_signals
 from exchange.cli.world import World
@@ -49,6 +50,40 @@ class Planned:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL if self._act == "kill" else signal.SIGSTOP)
+
+
+class Dawdling:
+    """A consumer that, while a file is there and once it has read something, reads on until partitions move."""
+
+    def __init__(self, consumer: Consumer, file: Path) -> None:
+        self._consumer = consumer
+        self._file = file
+        self._moves = 0
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._consumer, name)
+
+    def subscribe(self, topics: list[str], **callbacks: Callable[..., None]) -> None:
+        """Subscribe, and count how often partitions move."""
+
+        def counted(callback: Callable[..., None]) -> Callable[..., None]:
+            def called(*what: Any) -> None:  # noqa: ANN401
+                self._moves += 1
+                callback(*what)
+
+            return called
+
+        self._consumer.subscribe(topics, **{name: counted(callback) for name, callback in callbacks.items()})
+
+    def consume(self, count: int, timeout: float) -> list[Message]:
+        """Read; dawdle."""
+        messages = self._consumer.consume(count, timeout)
+        if messages and self._file.exists():
+            before = self._moves
+            while self._moves == before:
+                messages += self._consumer.consume(count, timeout=0.05)
+            self._file.unlink()
+        return messages
 
 
 def stumble(step: str, marked: bytes) -> None:
@@ -85,7 +120,6 @@ def main() -> None:
     parser.add_argument("--marked", default="")
     parser.add_argument("--die-restoring", action="store_true")
     parser.add_argument("--through", default="")
-    parser.add_argument("--poll-s", type=float, default=hop.POLL_S)
     parser.add_argument("--transaction-ms", type=int, default=clients.TRANSACTION_TIMEOUT_MS)
     asked = parser.parse_args()
     structlog.configure(
@@ -94,7 +128,15 @@ def main() -> None:
     )
     if asked.bug_in:
         stumble(asked.bug_in, asked.marked.encode())
-    hop.POLL_S, clients.TRANSACTION_TIMEOUT_MS = asked.poll_s, asked.transaction_ms
+    clients.TRANSACTION_TIMEOUT_MS = asked.transaction_ms
+    dawdling = asked.plan.with_suffix(".dawdle")
+    patch.object(hop, "member", lambda *what: Dawdling(member(*what), dawdling)).start()
+
+    def announced(*what: Any) -> dict[tuple[str, int], int]:  # noqa: ANN401
+        asked.plan.with_suffix(".restoring").touch()
+        return committed(*what)
+
+    patch.object(hop, "committed", announced).start()
     if asked.die_restoring:
         patch.object(changelog, "read_to_end", killed_after_a_portion).start()
     stop, world = stop_on_signals(), World(Home(asked.home))

@@ -49,7 +49,8 @@ class Worker:
     def start(self) -> Worker:
         """Start it, or a successor of the same name after it has ended."""
         assert self.exit_code is not None or self._child is None, f"{self._label} still runs"
-        self._plan.unlink(missing_ok=True)
+        for file in (self._plan, self._plan.with_suffix(".dawdle"), self._plan.with_suffix(".restoring")):
+            file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "tests.fault.worker", str(self._world.home.folder), self.name, str(self._plan)]
         with self.output_file.open("ab") as output:
             self._child = subprocess.Popen(
@@ -66,6 +67,15 @@ class Worker:
         """From now on: do `act` when `step` is reached for the `nth` time."""
         assert step in STEPS
         write_private(self._plan, json.dumps({"step": step, "act": act, "nth": nth}))
+
+    def dawdle(self) -> None:
+        """Let its next poll that reads anything last until partitions move."""
+        self._plan.with_suffix(".dawdle").touch()
+
+    @property
+    def is_restoring(self) -> bool:
+        """Whether it has begun to, since its start, and asked for the committed offsets."""
+        return self._plan.with_suffix(".restoring").exists()
 
     @property
     def pid(self) -> int:
