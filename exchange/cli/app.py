@@ -78,7 +78,7 @@ def options(
     level = logging.INFO if verbose else logging.WARNING
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whichever stands there when it logs
     )
     context.obj = worlds.from_options(home, bootstrap_servers, database_url)
 

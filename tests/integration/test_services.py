@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from exchange.errors import Misconfigured, Unavailable
@@ -58,13 +58,23 @@ def _write(services: Services, value: str) -> None:
             "log_level": 0,
         }
     )
-    producer.init_transactions(20)
+    assert wait_until(lambda: _is_initialised(producer), 60), "the killed leader's transaction never ended"
     producer.begin_transaction()
     producer.produce("words", value)
     producer.commit_transaction(20)
     with psycopg.connect(services.database_url) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS words (word text)")
         connection.execute("INSERT INTO words VALUES (%s)", [value])
+
+
+def _is_initialised(producer: Producer) -> bool:
+    try:
+        producer.init_transactions(20)
+    except KafkaException as exc:
+        if not exc.args[0].retriable():
+            raise
+        return False
+    return True
 
 
 def _read(services: Services) -> tuple[list[str], list[str]]:
