@@ -103,6 +103,7 @@ def test_services_that_go_and_come_back_lose_and_double_nothing(fresh_home: Home
             assert len(victims) == 1
             assert victims[0] is not None
             os.kill(victims[0], signal.SIGKILL)
+            assert wait_until(lambda: "crashed" in {row.state for row in status(fresh_home)}, 10)
             if victim == "postgres":
                 for document in portion[50:]:
                     world.produce(round_, [document])
