@@ -58,7 +58,12 @@ class Misconfigured(ExchangeError):
 
 
 class InvariantBroken(ExchangeError):
-    """Our own bug: stop loudly, keep the evidence; never a dead letter, never retried."""
+    """Our own bug: stop loudly, keep the evidence; never a dead letter, never retried.
 
-    def __init__(self, detail: str) -> None:
+    `record`: the submission that tripped it (``topic/partition/offset``), where it was one: an operator may decide
+    to set that one aside.
+    """
+
+    def __init__(self, detail: str, record: str | None = None) -> None:
         super().__init__("invariant.broken", detail)
+        self.record = record

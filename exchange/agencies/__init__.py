@@ -10,7 +10,7 @@ from exchange.agencies.codes import (
     to_old,
 )
 from exchange.agencies.directory import Directory
-from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList
+from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList, SettingAside
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import Closed, Open, Redirected, Resolution, Unknown
 from exchange.agencies.view import DirectoryView
@@ -34,6 +34,7 @@ __all__ = [
     "Redirected",
     "Resolution",
     "RevocationList",
+    "SettingAside",
     "Unknown",
     "parse_code",
     "to_old",

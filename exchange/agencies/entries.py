@@ -1,6 +1,7 @@
-"""What the registrar can say about the state: agencies, leaders, certificates, revocations, groups.
+"""What the registrar can say about the state: agencies, leaders, certificates, revocations, groups; and which
+submissions an operator set aside.
 
-One class an entry type; the fields are those of ``schemas/directory/v1.avsc``, in its order. Each entry
+One class an entry type; the fields are those of ``schemas/directory``, in its order. Each entry
 has an identity (`key`) and a `version`; a later entry replaces an earlier one of the same key only with a
 higher version, so an old signed entry replayed can't roll a newer one back.
 Dates are ``datetime.date``, both ends inclusive; `None` is "open".
@@ -115,4 +116,30 @@ class Group:
         return f"group:{self.code}"
 
 
-Entry = Agency | Leader | CertificateEntry | RevocationList | Group
+@dataclass(frozen=True, slots=True)
+class SettingAside:
+    """The operator's decision that the hop step past one submission, for it trips a bug of ours.
+
+    `sha256`: of the record's value; other bytes at these coordinates aren't set aside. `kind`, `sender`, `id`,
+    `thread`: what the record claims to be, as far as the operator could read it; nobody verified that.
+    `reason`: why; `by`: who decided.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    version: int
+    sha256: bytes
+    kind: str
+    sender: str
+    id: str
+    thread: str
+    reason: str
+    by: str
+
+    @property
+    def key(self) -> str:
+        return f"set-aside:{self.topic}/{self.partition}/{self.offset}"
+
+
+Entry = Agency | Leader | CertificateEntry | RevocationList | Group | SettingAside

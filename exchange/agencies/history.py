@@ -21,6 +21,7 @@ from exchange.agencies.entries import (
     Group,
     Leader,
     RevocationList,
+    SettingAside,
 )
 
 Key = TypeVar("Key", bound=Hashable)
@@ -36,6 +37,11 @@ class History(Generic[Key, Item]):
 
     def __init__(self) -> None:
         self._versions: dict[Key, list[tuple[int, Item]]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever admitted."""
+        return not self._versions
 
     def admit(self, key: Key, offset: int, entry: Item) -> bool:
         """Append a version; False, and nothing happens, if it is not higher than the key's last one."""
@@ -78,6 +84,7 @@ class Records:
         "order",
         "ordinals",
         "revocation_lists",
+        "settings_aside",
     )
 
     def __init__(self) -> None:
@@ -88,6 +95,7 @@ class Records:
         self.authorities: dict[bytes, None] = {}
         self.revocation_lists: History[str, RevocationList] = History()
         self.groups: History[str, Group] = History()
+        self.settings_aside: History[tuple[str, int, int], SettingAside] = History()
         # Agency codes in the order of first appearance, and the place of each.
         self.order: list[str] = []
         self.ordinals: dict[str, int] = {}
@@ -114,6 +122,8 @@ class Records:
                 return self.revocation_lists.admit(entry.issuer, offset, entry)
             case Group():
                 return self.groups.admit(entry.code, offset, entry)
+            case SettingAside():
+                return self.settings_aside.admit((entry.topic, entry.partition, entry.offset), offset, entry)
 
     def _admit_agency(self, offset: int, agency: Agency) -> bool:
         if not self.agencies.admit(agency.code, offset, agency):

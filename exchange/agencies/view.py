@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exchange.agencies.codes import parse_code, to_old
-from exchange.agencies.entries import Agency, CertificateEntry, Group, Leader, RevocationList
+from exchange.agencies.entries import Agency, CertificateEntry, Group, Leader, RevocationList, SettingAside
 from exchange.agencies.groups import members
 from exchange.agencies.history import Records
 from exchange.agencies.resolution import Open, Resolution, Unknown, follow
@@ -70,6 +70,16 @@ class DirectoryView:
     def group(self, code: str) -> Group | None:
         """Return the group with this code (``@provinces``); None if unknown."""
         return self._records.groups.at(code, self.offset)
+
+    @property
+    def sets_anything_aside(self) -> bool:
+        """False if no submission was ever set aside, which is usual: nobody needs to ask for each then."""
+        return not self._records.settings_aside.is_empty
+
+    def setting_aside(self, topic: str, partition: int, offset: int) -> SettingAside | None:
+        """Return the decision about the submission there, which holds only for the bytes that it names; None if
+        there is none."""
+        return self._records.settings_aside.at((topic, partition, offset), self.offset)
 
     def expand(self, group_code: str, on: date) -> tuple[Agency, ...]:
         """Return the members of a group that are open on `on`, sorted by code; see `groups.members`.

@@ -4,7 +4,8 @@ Guarantees: the same cut, records and directory give the same balance. Partition
 the other, then the inboxes, so memory holds one partition's claims and about 30 bytes for each expected
 delivery. Findings name the submission; its id is looked up afterwards where the place of the finding hadn't it.
 
-Does not verify signatures, and doesn't judge what the hop rejected: only that it kept and told it.
+Does not verify signatures, and doesn't judge what the hop rejected: only that it kept and told it. What was set aside
+is held against the operators' decisions in the directory.
 """
 
 from __future__ import annotations

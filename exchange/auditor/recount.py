@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from exchange.agencies import Agency, Closed, Directory, DirectoryView, Level, Open, Redirected
+from exchange.agencies import Agency, Closed, Directory, DirectoryView, Level, Open, Redirected, SettingAside
+from exchange.auditor.books import Coordinates
 from exchange.auditor.said import Said
 from exchange.errors import Rejected
 
@@ -72,6 +73,10 @@ class Recount:
         day = day_in_vietnam(append_ms)
         if day != self._day or directory_offset != self._view.offset:
             self._view, self._day, self._copies = self._directory.at(directory_offset), day, {}
+
+    def setting_aside(self, at: Coordinates) -> SettingAside | None:
+        """The operator's decision about the submission there; whoever asks compares the digest."""
+        return self._view.setting_aside(*at)
 
     def sender(self, code: str) -> Agency:
         """The agency that speaks; Rejected if it isn't open, or that isn't its code of record."""

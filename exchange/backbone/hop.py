@@ -29,6 +29,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from exchange.agencies.entries import SettingAside
 from exchange.backbone.changelog import restore
 from exchange.backbone.clients import Config, error_of, member, transactional_producer
 from exchange.backbone.directory_log import DirectoryLog
@@ -37,7 +38,7 @@ from exchange.backbone.offsets import committed
 from exchange.backbone.reading import record_of
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.backbone.verifying import Verifying
-from exchange.errors import ExchangeError, InvariantBroken, Rejected, Unavailable
+from exchange.errors import InvariantBroken, Rejected, Unavailable
 from exchange.pipeline.decide import Decisions, Verdict
 from exchange.pipeline.outputs import Position, Rules
 from exchange.pipeline.routing import Router
@@ -147,7 +148,7 @@ class Hop:
             submissions.sort(key=lambda s: SUBMISSION_TOPICS.index(s.topic))
         return submissions
 
-    def _verdicts(self, submissions: Sequence[Submission]) -> list[Verdict]:
+    def _verdicts(self, submissions: Sequence[Submission]) -> list[Verdict | SettingAside]:
         """Verify a batch; if a certificate is unknown, first make sure that the directory isn't just behind."""
         verdicts = self._verifying.verdicts(submissions)
         unknown = any(isinstance(v, Rejected) and v.code == "certificate.unknown" for v in verdicts)
@@ -156,7 +157,9 @@ class Hop:
             return self._verifying.verdicts(submissions)
         return verdicts
 
-    def _transact(self, submissions: Sequence[Submission], verdicts: Sequence[Verdict], start: int) -> int:
+    def _transact(
+        self, submissions: Sequence[Submission], verdicts: Sequence[Verdict | SettingAside], start: int
+    ) -> int:
         """Take submissions from `start` until the output bound; returns where to go on."""
         owned = self._owned
         decisions = Decisions(self._rules, self._router, owned.stores, owned.positions)
@@ -175,15 +178,17 @@ class Hop:
         self._probe("applied")
         return end
 
-    def _decide(self, decisions: Decisions, submission: Submission, verdict: Verdict) -> None:
-        """Decide about one submission; a bug of ours in that names the record that an operator has to look at."""
+    def _decide(self, decisions: Decisions, submission: Submission, verdict: Verdict | SettingAside) -> None:
+        """Decide about one submission, unless an operator has; a bug of ours in that names the record to look at."""
         try:
-            decisions.decide(submission, verdict)
-        except ExchangeError:
+            if isinstance(verdict, SettingAside):
+                decisions.set_aside(submission, verdict)
+            else:
+                decisions.decide(submission, verdict)
+        except Unavailable:
             raise
         except Exception as exc:
-            where = f"{submission.topic}/{submission.partition}/{submission.offset}"
-            raise InvariantBroken(f"deciding failed on {where}: {exc!r}") from exc
+            raise InvariantBroken(f"deciding failed on {submission.place}: {exc!r}", submission.place) from exc
 
     def _rewind(self) -> None:
         """After an abort: forget what was staged and read again from what is committed."""

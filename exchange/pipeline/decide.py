@@ -3,16 +3,19 @@ place, deduplicate, authorise, route, write down.
 
 Guarantees: pure but for the staged changes of the stores; the same submissions, verdicts, stores and directory
 offset give the same records, byte for byte but for the informative clock and worker name. Every submission
-gets exactly one event. Nothing unverified is routed, stored or told to anyone. Only acceptance claims an id.
+gets exactly one event. Nothing unverified is routed, stored or told to anyone. Only acceptance claims an id. What an
+operator set aside takes none of the steps: nothing looks into it, since that is what trips the bug.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from hashlib import sha256
 from typing import Any
 
-from exchange.agencies.entries import Agency
+from exchange.agencies.entries import Agency, SettingAside
+from exchange.agencies.view import DirectoryView
 from exchange.errors import Rejected
 from exchange.pipeline.books import OutRecord
 from exchange.pipeline.outputs import Accepted, Outputs, Position, Rules
@@ -33,6 +36,14 @@ Verdict = Verified | Rejected
 
 Routed = tuple[list[Copy], dict[str, Any] | None]
 """The copies, and of a status what it did."""
+
+
+def decision_on(submission: Submission, view: DirectoryView) -> SettingAside | None:
+    """The operator's decision to set this submission aside, if there is one about its very bytes."""
+    decision = view.setting_aside(submission.topic, submission.partition, submission.offset)
+    if decision is None or decision.sha256 != sha256(submission.value).digest():
+        return None
+    return decision
 
 
 class Decisions:
@@ -66,6 +77,11 @@ class Decisions:
         except Rejected as rejected:
             rejected.sender, rejected.statement = statement.sender, statement
             self.outputs.reject(submission, rejected)
+
+    def set_aside(self, submission: Submission, decision: SettingAside) -> None:
+        """Step past one submission, as an operator decided: evidence and books, and nothing else of it."""
+        self._latest_ms[submission.partition] = submission.append_ms
+        self.outputs.set_aside(submission, decision)
 
     def records(self, hop_ms: int) -> list[OutRecord]:
         """Everything to produce; claims that are over leave the stores with it."""

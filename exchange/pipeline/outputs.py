@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from exchange.agencies.entries import SettingAside
 from exchange.errors import Rejected
 from exchange.pipeline.books import OutRecord, PartitionBooks
 from exchange.pipeline.events import deliveries, event, summary
@@ -21,6 +22,9 @@ from exchange.statements import SUBMISSION_TOPICS, Statement, schema
 
 DEAD_LETTERS = "dead-letters"
 CHANGELOG = "store"
+
+SET_ASIDE = "record.set_aside"
+"""The code of what an operator set aside."""
 
 _DELIVERY, _DEAD_LETTER, _CHANGELOG = schema("delivery"), schema("dead_letter"), schema("changelog")
 
@@ -103,18 +107,7 @@ class Outputs:
     def reject(self, submission: Submission, rejected: Rejected) -> None:
         """Keep it as evidence; tell the sender if its signature has verified."""
         statement = rejected.statement if isinstance(rejected.statement, Statement) else None
-        value = _DEAD_LETTER.encode(
-            self._coordinates(submission)
-            | {
-                "code": rejected.code,
-                "detail": rejected.detail[:500],
-                "sender": rejected.sender,
-                "key": submission.key,
-                "value": submission.value,
-            }
-        )
-        key = f"{submission.topic}/{submission.partition}/{submission.offset}".encode()
-        self._add(OutRecord(DEAD_LETTERS, submission.partition, key, value, submission.traceparent))
+        self._keep(submission, rejected.code, rejected.detail, rejected.sender)
         verified = rejected.sender is not None
         written = event(submission, "rejected", statement, verified=verified, code=rejected.code)
         kind = statement.kind.name if statement is not None else ""
@@ -122,6 +115,18 @@ class Outputs:
         books.count_other(submission.append_ms // 60_000, kind, "rejected", rejected.code)
         if verified and statement is not None:
             self._tell(submission, statement, rejected.code, [])
+
+    def set_aside(self, submission: Submission, decision: SettingAside) -> None:
+        """Keep it as evidence; nobody is told, for nobody has verified whose it is.
+
+        The event says what the decision says that the record claims to be.
+        """
+        self._keep(submission, SET_ASIDE, f"{decision.by}: {decision.reason}", None)
+        written = event(submission, "set_aside", None, verified=False, code=SET_ASIDE)
+        for name in ("kind", "sender", "id", "thread"):
+            written[name] = getattr(decision, name)
+        books = self._enter(submission, written)
+        books.count_other(submission.append_ms // 60_000, decision.kind, "set_aside", SET_ASIDE)
 
     def next_offsets(self) -> dict[Position, int]:
         """The offset after the last submission written down, of each source partition touched."""
@@ -136,6 +141,18 @@ class Outputs:
         touched = sorted({partition for _, partition in self._books})
         records.extend(self._changelog(partition, stores[partition]) for partition in touched)
         return records
+
+    def _keep(self, submission: Submission, code: str, detail: str, sender: str | None) -> None:
+        """Write the dead letter, with the original bytes. `sender`: once its signature has verified."""
+        fields = self._coordinates(submission) | {
+            "code": code,
+            "detail": detail[:500],
+            "sender": sender,
+            "key": submission.key,
+            "value": submission.value,
+        }
+        key, value = submission.place.encode(), _DEAD_LETTER.encode(fields)
+        self._add(OutRecord(DEAD_LETTERS, submission.partition, key, value, submission.traceparent))
 
     def _tell(self, submission: Submission, statement: Statement, code: str, recipients: list[str]) -> None:
         """Put a signed notice into the inbox of the statement's verified sender, if it still has one."""

@@ -22,6 +22,11 @@ class Submission(NamedTuple):
     value: bytes
     traceparent: bytes | None = None
 
+    @property
+    def place(self) -> str:
+        """Its coordinates as people write them: ``topic/partition/offset``."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
 
 def murmur2(data: bytes) -> int:
     """Kafka's 32-bit murmur2 of a key (``org.apache.kafka.common.utils.Utils.murmur2``), unsigned."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList
+from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList, SettingAside
 from exchange.agencies.levels import Level
 from exchange.errors import Rejected
 from exchange.statements.codec import Fields, schema
@@ -76,4 +76,6 @@ def _class_of(fields: Fields) -> type[Entry]:
         return RevocationList
     if "senders" in fields:
         return Group
+    if "offset" in fields:
+        return SettingAside
     return Leader if "position" in fields else Agency

@@ -13,7 +13,7 @@ from exchange.agencies import BACKBONE_CODE, Agency, Directory, Group, Level
 from exchange.auditor import Balance, Coordinates, Cut, reconcile
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
-from exchange.pipeline.decide import Decisions, Verdict
+from exchange.pipeline.decide import Decisions, Verdict, decision_on
 from exchange.pipeline.outputs import Rules
 from exchange.pipeline.routing import Router
 from exchange.pipeline.store import PartitionStore
@@ -105,7 +105,11 @@ class World:
         router = Router(self.directory.latest(), INBOX_PARTITIONS)
         decisions = Decisions(rules, router, self._stores, self._positions)
         for submission, verdict in pending:
-            decisions.decide(submission, verdict)
+            aside = decision_on(submission, self.directory.latest())
+            if aside is not None:
+                decisions.set_aside(submission, aside)
+            else:
+                decisions.decide(submission, verdict)
         for out in decisions.records(START_MS):
             log = self.topics.setdefault((out.topic, out.partition), [])
             # Every other offset: in Kafka transaction markers take some.

@@ -27,6 +27,13 @@ SAMPLES: dict[str, Fields] = {
 }
 
 
+AGENCY: Fields = {
+    "code": "H26", "version": 1, "name": "Hà Nội", "level": 2, "form": "province", "parent": None, "other_codes": [],
+    "valid_from": 0, "valid_to": None, "successors": [],
+}  # fmt: skip
+DIRECTORY: Fields = {"id": "1", "sender": "G00", "signed_ms": 1, "entries": [("vn.exchange.Agency", AGENCY)]}
+
+
 def versions(name: str) -> list[Any]:
     """The schemas of a name, oldest first."""
     paths = sorted((FOLDER / name).glob("v*.avsc"), key=lambda path: int(path.stem[1:]))
@@ -59,6 +66,11 @@ def test_neighbouring_versions_read_each_other(name: str) -> None:
     assert name in SAMPLES, "a kind that may be submitted needs a sample here"
     for one, other in pairwise([*known, known[-1]]):
         assert_compatible(SAMPLES[name], one, other)
+
+
+def test_neighbouring_versions_of_the_directory_read_each_other_where_both_know_the_entries() -> None:
+    for one, other in pairwise(versions("directory")):
+        assert_compatible(DIRECTORY, one, other)
 
 
 def test_a_field_added_with_a_default_is_compatible() -> None:
