@@ -27,6 +27,7 @@ from exchange.cli import (
     services,
     simulating,
     throughput,
+    torture,
     tracing,
 )
 from exchange.cli import world as worlds
@@ -58,6 +59,7 @@ auditing.register(app)
 ledger.register(app)
 evidence.register(app)
 demo.register(app)
+torture.register(app)
 
 
 @app.callback()

@@ -97,7 +97,7 @@ class ChildProcess:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
         if (child := _children.get(pid)) is not None and child.poll() is not None:
-            del _children[pid]
+            _children.pop(pid, None)  # unless another thread did
         try:
             process = psutil.Process(pid)
             alive = process.status() != psutil.STATUS_ZOMBIE and _birth(process) == birth

@@ -26,6 +26,7 @@ README = Path(__file__).parents[2] / "README.md"
 COMMANDS = [
     "up", "down", "status", "init", "agency list", "agency show", "agency tree", "keys create", "keys revoke",
     "publish", "inbox", "trace", "rebuild", "run", "simulate", "audit", "demo",
+    "torture",
 ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Torturing an exchange of one's own: a schedule by seed, the strokes, what they meet, and the reckoning afterwards."""
