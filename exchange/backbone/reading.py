@@ -8,7 +8,8 @@ the last record of a log may be a transaction marker, which no position ever rea
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -55,7 +56,25 @@ def partitions_of(consumer: Consumer, topic: str) -> list[int]:
     return sorted(found.partitions)
 
 
-def read_to_end(base: Config, starts: Mapping[tuple[str, int], int | None]) -> Iterator[list[Read]]:
+def read_one(base: Config, topic: str, partition: int, offset: int) -> Read | None:
+    """The record at these coordinates; None if none is kept there.
+
+    Raises: Unavailable, also for a partition that doesn't exist.
+    """
+    asking = reader(base)
+    try:
+        oldest, end = ends(asking, topic, partition)
+    finally:
+        asking.close()
+    if not oldest <= offset < end:
+        return None
+    with closing(read_to_end(base, {(topic, partition): offset})) as portions:
+        for first, *_ in portions:
+            return first if first.offset == offset else None
+    return None
+
+
+def read_to_end(base: Config, starts: Mapping[tuple[str, int], int | None]) -> Generator[list[Read], None, None]:
     """Read the given partitions from their start offset (None: the oldest kept) to their ends, in portions.
 
     Raises: Unavailable when the broker stays silent for `SILENCE_TIMEOUT_S`.

@@ -25,6 +25,7 @@ from exchange.cli import (
     receiving,
     running,
     services,
+    setting_aside,
     simulating,
     throughput,
     torture,
@@ -53,6 +54,7 @@ receiving.register(app)
 tracing.register(app)
 throughput.register(app)
 running.register(app)
+setting_aside.register(app)
 gateway.register(app)
 simulating.register(app)
 auditing.register(app)

@@ -78,7 +78,7 @@ def explain(exc: ExchangeError) -> int:
         return MISUSE
     ERR.print(f"[bold red]{_headline(exc)}[/] ({exc.code})", highlight=False)
     if exc.detail:
-        ERR.print(f"  {exc.detail}", markup=False, highlight=False)
+        ERR.print(f"  {exc.detail}", markup=False, highlight=False, soft_wrap=True)  # may hold a command to copy
     advice = _ADVICE.get(exc.code)
     if advice:
         ERR.print(f"  {advice}", highlight=False)

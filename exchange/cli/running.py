@@ -123,7 +123,8 @@ def run_to_its_end(work: Callable[[], None]) -> None:
     try:
         work()
     except InvariantBroken as exc:
-        log.critical("stopped.by_a_bug", detail=exc.detail)
+        advice = {} if exc.record is None else {"to_step_past_it": f'exchange set-aside {exc.record} --reason "…"'}
+        log.critical("stopped.by_a_bug", detail=exc.detail, **advice)
         sys.exit(BUG)
     except ExchangeError as exc:
         sys.exit(explain(exc))

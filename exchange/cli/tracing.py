@@ -6,6 +6,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.tree import Tree
 
 from exchange.agencies.levels import Level
@@ -89,6 +90,12 @@ def drawn(path: Path) -> Tree:
     for entry in path.rejections:
         claimed = "" if entry.verified else ", claimed by somebody whose signature didn't verify"
         top.add(f"{clock(entry.append_ms)}  [red]rejected[/] {entry.code}{claimed}  [dim]{_place(entry)}[/]")
+    for entry in path.others:
+        if entry.outcome == "set_aside":
+            top.add(
+                f"{clock(entry.append_ms)}  [red]set aside[/] by an operator: it trips a bug of the exchange's own; "
+                f"claims to be {entry.kind or 'a record'} {escape(entry.id)}  [dim]{_place(entry)}[/]"
+            )
     for other in path.related:
         summary = other.summary
         what = "report" if summary is None else f"{summary.business}: {summary.subject}"

@@ -106,7 +106,7 @@ class Path:
     `document`: None if it was never accepted; `sender` and `thread` are None then if claims differ.
     `duplicates`: the same bytes again. `rejections`: others that claimed the sender and id, in any thread.
     `steps`: the statuses about it. `related`: recalls, updates and replacements of it, or what it is one of.
-    `others`: all else in its thread: rejected and repeated statuses, statuses about `related`.
+    `others`: all else in its thread: rejected and repeated statuses, statuses about `related`, what was set aside.
     """
 
     id: str

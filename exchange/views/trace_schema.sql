@@ -22,7 +22,7 @@ CREATE TABLE events (
     source_offset    bigint NOT NULL,
     append_ms        bigint NOT NULL,
     outcome          text COLLATE "C" NOT NULL,  -- accepted, rejected, duplicate, set_aside
-    code             text COLLATE "C" NOT NULL,  -- why it was rejected
+    code             text COLLATE "C" NOT NULL,  -- why it was rejected or set aside
     kind             text COLLATE "C" NOT NULL,
     sender           text COLLATE "C" NOT NULL,  -- only claimed, unless verified
     verified         boolean NOT NULL,

@@ -25,7 +25,7 @@ from tests.support.running import Exchange
 README = Path(__file__).parents[2] / "README.md"
 COMMANDS = [
     "up", "down", "status", "init", "agency list", "agency show", "agency tree", "keys create", "keys revoke",
-    "publish", "inbox", "trace", "rebuild", "run", "simulate", "audit", "demo",
+    "publish", "inbox", "trace", "rebuild", "run", "set-aside", "simulate", "audit", "demo",
     "torture",
 ]  # fmt: skip
 
@@ -69,6 +69,24 @@ def test_no_is_exit_code_1(exchange: Exchange) -> None:
     run(home, "agency", "show", "H99.99", code=1)
     run(home, "trace", "no-such-id", code=1)
     run(home, "publish", str(README), "--from", "H26", "--to", "G22", "--subject", "a\x07b", code=1)
+
+
+def test_only_a_record_that_waits_can_be_set_aside(exchange: Exchange, tmp_path: Path) -> None:
+    home = exchange.world.home.folder
+    sent = loads(run(home, "publish", str(README), "--from", "H29", "--to", "G11", "--subject", "x", "--json"))[0]
+    exchange.settle()
+    offset = exchange.world.directory_log.directory.next_offset
+    for place, code in (
+        (f"{sent['topic']}/{sent['partition']}/{sent['offset']}", 1),
+        ("documents/0/999999999", 1),
+        ("documents/99/0", 2),
+        ("trace/0/0", 2),
+        ("documents/0", 2),
+    ):
+        run(home, "set-aside", place, "--reason", "x", "--yes", code=code)
+    run(home, "set-aside", "documents/0/999999999", "--reason", " ", code=2)
+    exchange.world.directory_log.catch_up()
+    assert exchange.view.offset == offset, "nothing was signed"
 
 
 def test_init_is_idempotent(exchange: Exchange) -> None:

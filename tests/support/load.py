@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
 
+from typer.testing import CliRunner
+
 from exchange.agencies.levels import Level
 from exchange.auditor import Balance, audit
 from exchange.backbone.clients import reader
@@ -21,11 +23,13 @@ from exchange.backbone.lag import await_hop
 from exchange.backbone.offsets import committed
 from exchange.backbone.reading import read_to_end
 from exchange.backbone.submitting import Outgoing, Submitting, Taken
+from exchange.cli.app import app
 from exchange.cli.simulating import make_nation, sign_receipts
 from exchange.cli.world import World
 from exchange.local.founding import now_ms
 from exchange.local.progress import silent
 from exchange.local.waiting import wait_until
+from exchange.pipeline.outputs import SET_ASIDE
 from exchange.pipeline.routing import day_of
 from exchange.signatures import sign_record
 from exchange.statements import schema
@@ -75,6 +79,15 @@ class Loaded:
         self.expected["accepted"] += 1
         return taken[0]
 
+    def set_aside(self, taken: Taken) -> None:
+        """Let the operator decide, by the command line, that one submission is set aside."""
+        home, place = str(self.world.home.folder), f"{taken.topic}/{taken.partition}/{taken.offset}"
+        arguments = ["--home", home, "set-aside", place, "--reason", "lỗi của ta", "--by", "Nông Thị An", "--yes"]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        self.expected["accepted"] -= 1
+        self.expected[SET_ASIDE] += 1
+
     def receipts(self) -> int:
         """Let the recipients sign for what lies in their inboxes."""
         signed = sign_receipts(self.world, self.nation, silent)
@@ -97,7 +110,8 @@ class Loaded:
         assert balance.finding_counts == {}, (balance.finding_counts, balance.findings[:5])
         assert balance.holds
         records = balance.total.records
-        assert records.in_flight == records.set_aside == 0
+        assert records.in_flight == 0
+        assert records.set_aside == self.expected[SET_ASIDE]
         assert records.submitted == self.expected.total()
         assert self._outcomes() == self.expected
         return balance
