@@ -73,6 +73,22 @@ def test_every_total_is_exact_though_transactions_abort_and_the_worker_is_killed
     assert_results_are_the_closed_windows(world)
 
 
+@pytest.mark.fault
+def test_started_while_the_broker_comes_back_it_counts_all_the_same(world: World) -> None:
+    """What the broker answered then named no topics, so the group gave it no partitions."""
+    deltas = Deltas(5, MINUTE)
+    batch = deltas.batch()
+    world.write(batch)
+    process = world.start("--blind")
+    try:
+        assert wait_until(lambda: "Ignoring missing topic" in world.log.read_text(encoding="utf-8"), WITHIN_S)
+        world.await_counted()
+    finally:
+        process.kill()
+        process.wait()
+    assert world.rows() == world.expected
+
+
 def assert_results_are_the_closed_windows(world: World) -> None:
     """Every part that its partition has left is in the topic as it is in PostgreSQL, and no other."""
     with world.store.snapshot() as database:

@@ -15,9 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
+from unittest.mock import patch
 
 import structlog
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer.subscription_state import SubscriptionState
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -115,12 +119,13 @@ class World:
         """The end of it."""
         return self.log.read_text(encoding="utf-8")[-3000:] if self.log.exists() else ""
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a process that counts."""
+    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+        """Start a process that counts. `flags`: ``--blind``, see `blind`."""
+        names = [self.names.app, self.names.deltas, self.names.results]
         command = [sys.executable, "-m", "tests.support.throughput_world", str(self.base["bootstrap.servers"])]
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                [*command, self.database_url, self.schema, self.names.app, self.names.deltas, self.names.results],
+                [*command, self.database_url, self.schema, *names, *flags],
                 cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
 
@@ -218,9 +223,28 @@ class Deltas:
         }  # fmt: skip
 
 
+def blind() -> None:
+    """Let the client know no topic until it has been given partitions by that: a broker that is just coming back."""
+    find, given = ClusterMetadata.partitions_for_topic, SubscriptionState.assign_from_subscribed
+    was_given = Event()
+
+    def found(self: ClusterMetadata, topic: str) -> set[int] | None:
+        return find(self, topic) if was_given.is_set() else None
+
+    def noted(self: SubscriptionState, *what: Any) -> Any:  # noqa: ANN401
+        was_given.set()
+        return given(self, *what)
+
+    patch.object(ClusterMetadata, "partitions_for_topic", found).start()
+    patch.object(SubscriptionState, "assign_from_subscribed", noted).start()
+
+
 def main() -> None:
     """Count until SIGTERM."""
-    bootstrap_servers, database_url, schema_name, *names = sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--blind"]
+    bootstrap_servers, database_url, schema_name, *names = arguments
+    if "--blind" in sys.argv:
+        blind()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -35,6 +35,8 @@ from exchange.views.throughput.windows import State, Step, fold, window_of
 
 SESSION_TIMEOUT_S = 10.0
 COMMIT_INTERVAL_S = 1.0
+METADATA_AGE_S_MAX = 5.0
+"""A broker just back doesn't know all topics; who is assigned by that has nothing until it asks again."""
 PRODUCER_LINGER_S = 0.005
 RECORD_BYTES_MAX = 8 * 1024 * 1024
 
@@ -75,6 +77,8 @@ class Counting:
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=SESSION_TIMEOUT_S / 4,
             broker_commit_interval=COMMIT_INTERVAL_S,
+            consumer_metadata_max_age_ms=int(METADATA_AGE_S_MAX * 1000),
+            producer_metadata_max_age_ms=int(METADATA_AGE_S_MAX * 1000),
             producer_linger=PRODUCER_LINGER_S,
             producer_max_request_size=RECORD_BYTES_MAX,
             consumer_max_fetch_size=RECORD_BYTES_MAX,
