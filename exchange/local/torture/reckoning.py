@@ -111,6 +111,8 @@ def _of_the_books(balance: Balance, expected: Counter[str]) -> Iterator[str]:
 
 
 def _different(what: str, found: Counter[str], expected: Counter[str]) -> Iterator[str]:
-    for name in sorted(found.keys() | expected.keys()):
-        if found[name] != expected[name]:
-            yield f"{what}, {name}: {found[name]:,}, sent to become that: {expected[name]:,}"
+    differing = [name for name in sorted(found.keys() | expected.keys()) if found[name] != expected[name]]
+    for name in differing[:FINDINGS_SHOWN]:
+        yield f"{what}, {name}: {found[name]:,}, sent to become that: {expected[name]:,}"
+    if len(differing) > FINDINGS_SHOWN:
+        yield f"{what} differs in {len(differing) - FINDINGS_SHOWN} more"
