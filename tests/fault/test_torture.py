@@ -49,8 +49,8 @@ def test_two_minutes_of_torture_lose_and_double_nothing(tmp_path: Path) -> None:
     said: dict[str, Any] = json.loads(done.stdout)
     assert said["verdict"] == "balanced"
     assert said["findings"] == []
-    assert said["submitted"] == said["sent"] == said["accepted"] + said["rejected"]
-    assert min(said["accepted"], said["rejected"], said["receipts"], said["acknowledged"]) > 0
+    assert said["submitted"] == said["sent"] == said["accepted"] + said["rejected"] + said["duplicates"]
+    assert min(said[what] for what in ("accepted", "rejected", "duplicates", "receipts", "acknowledged")) > 0
     planned = schedule(SEED, MINUTES * 60, WORKERS)
     struck = {victim: sum(acts.values()) for victim, acts in said["strokes"].items()}
     assert sum(struck.values()) + said["missed"] == len(planned)

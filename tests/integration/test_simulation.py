@@ -36,19 +36,20 @@ def test_all_levels_send_and_receive(exchange: Exchange) -> None:
     assert {fields["business"] for fields in sent} == {"new", "recall", "update"}
 
 
-def test_each_bad_record_meets_the_code_it_was_made_for(exchange: Exchange) -> None:
+def test_each_bad_record_meets_its_code_and_what_is_sent_again_is_a_duplicate(exchange: Exchange) -> None:
     world = exchange.world
     nation = Nation(
         world.base, world.authority, world.directory_log, world.attachments,
         seed=11, run="bad", partitions=world.layout.keyed, report=silent,
     )  # fmt: skip
     before = Counter(outcomes(exchange))
-    sent = nation.send(600, None, bad_share=0.3)
+    sent = nation.send(600, None, bad_share=0.3, again_share=0.1)
     exchange.settle()
     found = Counter(outcomes(exchange))
     found.subtract(before)
     assert +found == sent.expected
     assert sent.expected["accepted"] > 300
+    assert sent.expected["duplicate"] > 10
 
 
 def outcomes(exchange: Exchange) -> list[str]:

@@ -14,7 +14,7 @@ from exchange.agencies.levels import Level
 from exchange.backbone.attachments import Attachments, Stored
 from exchange.backbone.clients import Config
 from exchange.backbone.directory_log import DirectoryLog
-from exchange.backbone.submitting import Submitting
+from exchange.backbone.submitting import Outgoing, Submitting
 from exchange.local.authority import Authority
 from exchange.local.founding import now_ms
 from exchange.local.progress import Report, silent
@@ -24,6 +24,8 @@ from exchange.local.simulation.outlaws import outlaw_keys
 from exchange.local.simulation.traffic import Traffic
 
 FILES = 200
+EARLIER_MAX, EARLIER_SHARE = 500, 0.02
+"""How many records are kept to be sent again, and how often a new one takes the place of one of them."""
 FILE_BYTES_MEDIAN, FILE_SIGMA, FILE_BYTES_MAX = 60_000, 1.2, 5_000_000
 
 
@@ -56,6 +58,7 @@ class Nation:
         self._report = report
         self._partitions = partitions
         self._random = Random(f"{seed}/{run}/faults")  # noqa: S311  a simulation, repeatable by its seed
+        self._earlier: list[Outgoing] = []
         view = log.directory.latest()
         self.cast: Cast = gather(authority, base, view, choose(view, seed, now_ms()), report)
         self._outlaw = self.cast.by_level[Level.PROVINCE][0]
@@ -63,8 +66,11 @@ class Nation:
         log.catch_up()
         self._traffic = Traffic(self.cast, seed, run, _files(store, seed, report))
 
-    def send(self, count: int, rate: float | None, bad_share: float) -> Sent:
-        """Send `count` records, at `rate` a second (None: as fast as they can be signed)."""
+    def send(self, count: int, rate: float | None, bad_share: float, again_share: float = 0.0) -> Sent:
+        """Send `count` records, at `rate` a second (None: as fast as they can be signed).
+
+        `again_share`: how many of them are earlier ones, the same bytes once more, which must be duplicates.
+        """
         sent, out = Sent(), Submitting(self._base)
         began = time.monotonic()
         good = self._traffic.records(count)
@@ -75,9 +81,13 @@ class Nation:
                 bad = self._random.choice(MAKERS)(self._material())
                 out.send_raw(bad.topic, bad.key, bad.value, bad.partition)
                 sent.expected[bad.code] += 1
+            elif again_share and self._earlier and self._random.random() < again_share:
+                out.send(self._random.choice(self._earlier))
+                sent.expected["duplicate"] += 1
             else:
                 one = next(good)
                 out.send(one)
+                self._keep(one, again_share)
                 sent.expected["accepted"] += 1
                 if one.kind == "document" and one.fields["attachments"] and len(one.fields["to"]) > 1:
                     sent.example = (one.fields["sender"], one.fields["id"])
@@ -87,6 +97,15 @@ class Nation:
         self._report("Sending documents", count, count)
         sent.records, sent.seconds = count, time.monotonic() - began
         return sent
+
+    def _keep(self, one: Outgoing, again_share: float) -> None:
+        """Keep some records of all that were sent, to be sent again."""
+        if not again_share:
+            return
+        if len(self._earlier) < EARLIER_MAX:
+            self._earlier.append(one)
+        elif self._random.random() < EARLIER_SHARE:
+            self._earlier[self._random.randrange(EARLIER_MAX)] = one
 
     def _material(self) -> Material:
         members = self.cast.by_level[Level.DISTRICT]

@@ -19,7 +19,7 @@ from exchange.errors import Unavailable
 from exchange.local.simulation.nation import Nation
 from exchange.local.simulation.recipients import Recipients
 
-BAD_SHARE = 0.04
+BAD_SHARE, AGAIN_SHARE = 0.04, 0.02
 PORTION = 250
 PORTIONS_A_ROUND = 4
 """Portions after which the recipients look into their inboxes."""
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Load:
-    """Who sends. `expected`: outcomes by ``accepted`` or error code; `receipts`: how many of them are receipts."""
+    """Who sends. `expected`: outcomes by ``accepted``, ``duplicate`` or error code; `sent`, `receipts`: how many."""
 
     def __init__(self, base: Config, nation: Nation, opener: Opener) -> None:
         self._base = base
@@ -48,7 +48,7 @@ class Load:
             if lag() > LAG_MAX:
                 over.wait(_PAUSE_S)
                 continue
-            sent = self._nation.send(PORTION, None, BAD_SHARE)
+            sent = self._nation.send(PORTION, None, BAD_SHARE, AGAIN_SHARE)
             self.expected += sent.expected
             self.sent += sent.records
             portions += 1
