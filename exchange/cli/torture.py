@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from dataclasses import asdict
 from typing import Annotated
 
 import structlog
@@ -11,12 +12,12 @@ import typer
 
 from exchange.cli import world as worlds
 from exchange.cli.output import NO, OUT, Json, print_json, table
-from exchange.cli.torturing import Outcome, Plan, run
+from exchange.cli.torturing import Outcome, Plan, begin_afresh, run
 from exchange.cli.world import World
 from exchange.errors import ExchangeError, Misconfigured
 from exchange.local import services
 from exchange.local.crew import stop_crew
-from exchange.local.home import Home
+from exchange.local.home import Home, exclusive
 from exchange.local.processes import interrupts_deferred
 from exchange.local.torture.pulse import Pulse
 from exchange.local.torture.schedule import ACTS
@@ -55,27 +56,43 @@ def torture(
         raise Misconfigured(["torture kills the services: it uses embedded ones only, leave --bootstrap-servers out"])
     plan = Plan(minutes, secrets.randbelow(1_000_000) if seed is None else seed, workers)
     if plan_only:
-        for stroke in plan.strokes:
-            OUT.print(str(stroke), highlight=False)
+        _show_plan(plan, json)
         return
+    world.home.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     own = World(Home(world.home.folder / "torture"))
-    outcome = Outcome(Pulse())
-    try:
-        run(own, plan, outcome)
-    except ExchangeError as exc:
-        outcome.findings.append(f"{exc}")
-    finally:
-        with interrupts_deferred():
-            stop_crew(own.home)
-            services.down(own.home)
-    if outcome.is_balanced and not keep:
-        shutil.rmtree(own.home.folder)
+    with exclusive(world.home.folder / "torture.lock", 0.0):
+        begin_afresh(own.home)
+        outcome = _tortured(own, plan)
+        if outcome.is_balanced and not keep:
+            shutil.rmtree(own.home.folder)
     if json:
         print_json(as_json(outcome, plan, own.home))
     else:
         show(outcome, plan, own.home)
     if not outcome.is_balanced:
         raise typer.Exit(NO)
+
+
+def _show_plan(plan: Plan, json: bool) -> None:
+    if json:
+        print_json([asdict(stroke) for stroke in plan.strokes])
+        return
+    for stroke in plan.strokes:
+        OUT.print(str(stroke), highlight=False)
+
+
+def _tortured(own: World, plan: Plan) -> Outcome:
+    """Run it and leave nothing running. An error of ours is a finding: it isn't balanced then."""
+    outcome = Outcome(Pulse())
+    try:
+        run(own, plan, outcome)
+    except ExchangeError as exc:
+        outcome.findings.append(str(exc))
+    finally:
+        with interrupts_deferred():
+            stop_crew(own.home)
+            services.down(own.home)
+    return outcome
 
 
 def as_json(outcome: Outcome, plan: Plan, home: Home) -> Json:

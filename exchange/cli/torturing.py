@@ -80,10 +80,20 @@ class Outcome:
         return self.balance is not None and not self.findings
 
 
+def begin_afresh(home: Home) -> None:
+    """Empty the folder of an earlier torture; Misconfigured if it holds anything else."""
+    if home.folder.exists() and not (home.folder / _MARKER).is_file() and any(home.folder.iterdir()):
+        raise Misconfigured([f"{home.folder} isn't a torture's; choose another folder with --home"])
+    stop_crew(home)
+    services.down(home)
+    shutil.rmtree(home.folder, ignore_errors=True)
+    home.create()
+    write_private(home.folder / _MARKER, "{}\n")
+
+
 def run(world: World, plan: Plan, outcome: Outcome) -> None:
-    """Run a plan in a world of its own. Raises: Unavailable, InvariantBroken, Misconfigured: then it didn't hold."""
+    """Run a plan in an empty world of its own. Raises: Unavailable, InvariantBroken: then it didn't hold."""
     with on_terminal(ERR) as report:
-        _begin_afresh(world.home)
         services.up(world.home, report)
         prepare(world, report, change=True)
         report("Starting the crew")
@@ -132,7 +142,7 @@ def _torment(world: World, plan: Plan, outcome: Outcome, load: Load, watching: F
                 break
             time.sleep(_LOOK_S)
         over.set()
-        for task in (*tasks, sending, feeling):
+        for task in (*tasks, sending, feeling, *filter(Future.done, [watching])):
             task.result()
 
 
@@ -180,14 +190,3 @@ def _end(crew: Crew, home: Home, report: Report) -> list[str]:
 def _leaves(world: World) -> int:
     data = folder_of(world).read(CHECKPOINT)
     return 0 if data is None else open_checkpoint(data, key_of(world).verifier).size
-
-
-def _begin_afresh(home: Home) -> None:
-    """Empty the folder of an earlier torture; Misconfigured if it holds anything else."""
-    if home.folder.exists() and not (home.folder / _MARKER).is_file() and any(home.folder.iterdir()):
-        raise Misconfigured([f"{home.folder} isn't a torture's; choose another folder with --home"])
-    stop_crew(home)
-    services.down(home)
-    shutil.rmtree(home.folder, ignore_errors=True)
-    home.create()
-    write_private(home.folder / _MARKER, "{}\n")
