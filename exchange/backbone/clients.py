@@ -97,6 +97,7 @@ def _dotted(settings: dict[str, Any]) -> Config:
 
 _FENCED = frozenset(
     {
+        KafkaError._FATAL,  # a consumer's: its name was taken, and it will read nothing ever again
         KafkaError._FENCED,
         KafkaError.PRODUCER_FENCED,
         KafkaError.INVALID_PRODUCER_EPOCH,

@@ -34,14 +34,14 @@ from exchange.backbone.changelog import restore
 from exchange.backbone.clients import Config, error_of, member, transactional_producer
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.lanes import Lanes
-from exchange.backbone.offsets import committed
+from exchange.backbone.offsets import await_stable, committed
 from exchange.backbone.reading import record_of
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.backbone.verifying import Verifying
 from exchange.errors import InvariantBroken, Rejected, Unavailable
 from exchange.pipeline.decide import Decisions, Verdict
-from exchange.pipeline.outputs import Position, Rules
-from exchange.pipeline.routing import Router
+from exchange.pipeline.outputs import CHANGELOG, Position, Rules
+from exchange.pipeline.routing import INBOX_TOPICS, Router
 from exchange.pipeline.store import PartitionStore
 from exchange.pipeline.submission import Submission
 from exchange.statements import SUBMISSION_TOPICS
@@ -191,11 +191,11 @@ class Hop:
             raise InvariantBroken(f"deciding failed on {submission.place}: {exc!r}", submission.place) from exc
 
     def _rewind(self) -> None:
-        """After an abort: forget what was staged and read again from what is committed."""
+        """After an abort: forget what was staged, and take over anew what is ours; see there."""
         for store in self._owned.stores.values():
             store.drop()
-        if self._owned.positions:
-            self._read_from(self._owned)
+        if self._owned.stores:
+            self._assignment = sorted(self._owned.stores)
 
     def _read_from(self, owned: Owned) -> None:
         """Read every input from its position, with no lane paused (a pause would survive)."""
@@ -222,11 +222,17 @@ class Hop:
     def _take_over(self, partitions: list[int]) -> None:
         """Restore before the first record is read; keep a store that nobody else can have moved on.
 
+        Nothing is written before every transaction has ended that is open over what we shall write to: a broker that
+        lost an abort's markers would commit what was aborted along with the next transaction of the same producer
+        (decision 0008).
+
         Not in the callback: what it raises there leaves the client reading what was never restored.
         Raises: Unavailable (nothing is taken over: do it again), InvariantBroken.
         """
         began = time.monotonic()
         positions = committed(self._consumer, partitions)
+        inboxes = [(topic, p) for topic in INBOX_TOPICS.values() for p in range(self._rules.inbox_partitions)]
+        await_stable(self._base, [*((CHANGELOG, partition) for partition in partitions), *inboxes])
         kept = {p: self._last_owned.stores[p] for p in partitions if self._is_current(p, positions)}
         missing = [p for p in partitions if p not in kept]
         wanted = {(topic, p): offset for (topic, p), offset in positions.items() if p in missing}

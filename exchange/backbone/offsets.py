@@ -96,8 +96,15 @@ def await_stable(base: Config, partitions: Iterable[tuple[str, int]]) -> None:
             end = ends(latest, topic, partition)[1]
             while ends(stable, topic, partition)[1] < end:
                 if time.monotonic() > deadline:
-                    raise Unavailable("kafka.unstable", f"a transaction on {topic}/{partition} doesn't end")
+                    raise Unavailable("kafka.unstable", _hanging(topic, partition))
                 time.sleep(_POLL_S)
     finally:
         stable.close()
         latest.close()
+
+
+def _hanging(topic: str, partition: int) -> str:
+    return (
+        f"a transaction on {topic}/{partition} doesn't end; if this stays, find it with Kafka's own"
+        " `kafka-transactions.sh find-hanging` and end it with `abort`"
+    )

@@ -21,7 +21,15 @@ from confluent_kafka.admin import AdminClient
 from exchange.errors import Misconfigured, Unavailable
 from exchange.local.home import Home
 from exchange.local.jars import class_path
-from exchange.local.kafka_settings import HEAP_MIB, Node, jvm_flags, log4j2_xml, server_properties
+from exchange.local.kafka_settings import (
+    FENCING,
+    HEAP_MIB,
+    Node,
+    controller_properties,
+    jvm_flags,
+    log4j2_xml,
+    server_properties,
+)
 from exchange.local.processes import UTF8_LOCALE, ChildProcess, stop_together
 from exchange.local.progress import Report, silent
 from exchange.local.waiting import wait_until
@@ -32,6 +40,10 @@ _PROBE_TIMEOUT_S = 2.0
 # Nothing of the caller's environment may change the JVM or Kafka (JAVA_TOOL_OPTIONS, KAFKA_OPTS …).
 _ENVIRONMENT_KEPT = ("PATH", "HOME", "TZ")
 _SCRATCH = "../run/java"
+_CLEAN_SHUTDOWN = ".kafka_cleanshutdown"
+_CONTROLLER_HEAP_MIB = 256
+_DEPOSE_S = 45.0
+"""Far more than a controller's start and a broker's session take. One that was found dead already isn't found again."""
 
 
 class KafkaCluster:
@@ -59,8 +71,8 @@ class KafkaCluster:
         return all(process.is_running for process in self.processes.values())
 
     def log_file(self, number: int) -> Path:
-        """Where broker `number` logs its warnings and errors."""
-        return self._home.run / f"kafka-{number}.log"
+        """Where broker `number` logs its warnings and errors; below zero: that node as a controller only."""
+        return self._home.run / (f"kafka-{number}.log" if number > 0 else f"controller-{-number}.log")
 
     def data_folder(self, number: int) -> Path:
         """Where broker `number` keeps its log."""
@@ -76,6 +88,9 @@ class KafkaCluster:
         jars = class_path(report=report)
         nodes = self._nodes()
         (self._home.kafka / _SCRATCH).mkdir(mode=0o700, exist_ok=True)
+        if self._have_all_crashed():
+            report("Kafka was killed: letting its controller find that out")
+            self._depose(nodes, jars)
         for node in nodes:
             process = self.processes[node.id]
             if process.is_running:
@@ -114,6 +129,47 @@ class KafkaCluster:
         for each, process in self.processes.items():
             if number in {None, each}:
                 process.kill()
+
+    def _have_all_crashed(self) -> bool:
+        """Tell whether no broker runs and one was not shut down in good order."""
+        return not any(process.is_running for process in self.processes.values()) and any(
+            self.data_folder(number).exists() and not (self.data_folder(number) / _CLEAN_SHUTDOWN).exists()
+            for number in self.processes
+        )
+
+    def _depose(self, nodes: list[Node], jars: str) -> None:
+        """Run the nodes as controllers only until they take their brokers for dead, so that none of these wakes up as
+        the leader that it no longer is.
+
+        Kafka's transaction coordinator, loaded by such a broker, ends what was open when it died, finds the partitions
+        without a leader a moment later, and skips their markers: they stay open, or are committed with the producer's
+        next transaction (decision 0008).
+        """
+        heirs: dict[int, ChildProcess] = {}
+        try:
+            for node in nodes:
+                log = self.log_file(-node.id)
+                log.unlink(missing_ok=True)
+                name = log.stem
+                settings = self._home.kafka / f"{name}.properties"
+                settings.write_text(
+                    controller_properties(node, nodes, self.data_folder(node.id).name), encoding="utf-8"
+                )
+                (self._home.kafka / f"{name}.log4j2.xml").write_text(log4j2_xml(f"../run/{log.name}"), encoding="utf-8")
+                flags = jvm_flags(_CONTROLLER_HEAP_MIB, _SCRATCH, f"{name}.log4j2.xml")
+                heirs[node.id] = ChildProcess(name, self._home.run, signal.SIGTERM)
+                heirs[node.id].start(
+                    [_java(), *flags, "kafka.Kafka", settings.name], self._home.kafka, _environment(jars)
+                )
+            wait_until(lambda: self._are_deposed(nodes) or not all(h.is_running for h in heirs.values()), _DEPOSE_S)
+        finally:
+            stop_together(list(heirs.values()))
+
+    def _are_deposed(self, nodes: list[Node]) -> bool:
+        """Tell whether every broker was found dead, as one of the controllers logs it."""
+        logs = [self.log_file(-node.id) for node in nodes]
+        said = "".join(log.read_text(encoding="utf-8") for log in logs if log.exists())
+        return all(f"{FENCING} {node.id} " in said for node in nodes)
 
     def _answers(self, admin: AdminClient) -> bool:
         try:

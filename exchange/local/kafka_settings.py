@@ -16,6 +16,9 @@ _TEN_YEARS_MIN = 10 * 365 * 24 * 60
 
 HEAP_MIB = 768
 
+BROKER_SESSION_MS = 3_000
+"""The controller takes a broker that is silent for so long for dead (9 s by default)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -42,7 +45,7 @@ def server_properties(node: Node, nodes: Sequence[Node], log_dir: str) -> str:
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": node.id,
-        "controller.quorum.voters": ",".join(f"{n.id}@127.0.0.1:{n.controller_port}" for n in nodes),
+        "controller.quorum.voters": _voters(nodes),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "BROKER",
         "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -62,20 +65,49 @@ def server_properties(node: Node, nodes: Sequence[Node], log_dir: str) -> str:
         # A dead worker's open transaction hides what follows it: 2 s on the producer, looked at this often.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
         "transaction.max.timeout.ms": 10_000,
-        # A broker that was killed may register again only when its old session is over (9 s by default).
-        "broker.session.timeout.ms": 3_000,
-        "broker.heartbeat.interval.ms": 500,
+        # A broker that was killed may register again only when its old session is over.
+        "broker.session.timeout.ms": BROKER_SESSION_MS,
+        "broker.heartbeat.interval.ms": BROKER_SESSION_MS // 6,
     }
     for topic in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
         settings[f"{topic}.num.partitions"] = 4
         settings[f"{topic}.replication.factor"] = replicas
     settings["transaction.state.log.min.isr"] = replicas_min
     settings["share.coordinator.state.topic.min.isr"] = replicas_min
+    return _text(settings)
+
+
+def controller_properties(node: Node, nodes: Sequence[Node], log_dir: str) -> str:
+    """The same node as a controller only: it leads the metadata, and serves nobody."""
+    return _text(
+        {
+            "process.roles": "controller",
+            "node.id": node.id,
+            "controller.quorum.voters": _voters(nodes),
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT",
+            "listeners": f"CONTROLLER://127.0.0.1:{node.controller_port}",
+            "log.dirs": log_dir,
+            "broker.session.timeout.ms": BROKER_SESSION_MS,
+            "broker.heartbeat.interval.ms": BROKER_SESSION_MS // 6,
+        }
+    )
+
+
+def _voters(nodes: Sequence[Node]) -> str:
+    return ",".join(f"{node.id}@127.0.0.1:{node.controller_port}" for node in nodes)
+
+
+def _text(settings: dict[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
+FENCING = "Fencing broker"
+"""What a controller logs of a broker that it takes for dead."""
+
+
 def log4j2_xml(log_file: str) -> str:
-    """Write the logging of a broker: warnings and errors into `log_file`, 10 MB, three old ones kept."""
+    """Write the logging of a node into `log_file`, 10 MB, three old ones kept: warnings, errors, and who is fenced."""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <Configuration status="ERROR">
   <Appenders>
@@ -88,6 +120,9 @@ def log4j2_xml(log_file: str) -> str:
   <Loggers>
     <Root level="WARN"><AppenderRef ref="File"/></Root>
     <Logger name="org.apache.kafka.clients" level="ERROR"/>
+    <Logger name="org.apache.kafka.controller.ReplicationControlManager" level="INFO">
+      <RegexFilter regex=".*{FENCING}.*" onMatch="ACCEPT" onMismatch="DENY"/>
+    </Logger>
   </Loggers>
 </Configuration>
 """

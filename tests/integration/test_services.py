@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from exchange.errors import Misconfigured, Unavailable
 from exchange.local.home import Home
-from exchange.local.kafka_settings import HEAP_MIB
+from exchange.local.kafka import KafkaCluster
+from exchange.local.kafka_settings import FENCING, HEAP_MIB
 from exchange.local.services import Services, down, status, up
 from exchange.local.waiting import wait_until
 
@@ -150,6 +151,18 @@ def test_up_recovers_from_a_kill(fresh_home: Home, victim: str) -> None:
     assert {name for name in pids if pids[name] != again[name]} == {victim}, "the other one was left alone"
     _write(services, "b")
     assert _read(services) == (["a", "b"], ["a", "b"])
+
+
+@pytest.mark.fault
+def test_a_killed_broker_does_not_wake_up_as_the_leader_it_was(fresh_home: Home) -> None:
+    services = _start(fresh_home)
+    KafkaCluster(fresh_home).kill()
+    up(fresh_home)
+    assert f"{FENCING} 1 " in (fresh_home.run / "controller-1.log").read_text(encoding="utf-8")
+    _write(services, "a")
+    down(fresh_home)
+    up(fresh_home)
+    assert _read(services) == (["a"], ["a"]), "no controller is needed after an orderly end"
 
 
 @pytest.mark.fault
