@@ -16,6 +16,7 @@ from exchange.errors import Rejected
 from exchange.local.progress import on_terminal
 from exchange.statements.chain import CHANGE_OPEN, MAIN, TAKE_BACK_OPEN, UNDELIVERABLE, WAITING, WITHDRAWN
 from exchange.statements.status import CODES
+from exchange.views.suspects import marked
 from exchange.views.trace_path import Delivery, Document, Entry, Path
 from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
@@ -52,6 +53,7 @@ def show(
             "is `exchange run` running?", markup=False, highlight=False,
         )  # fmt: skip
         raise typer.Exit(NO)
+    path = marked(path, world.trust.compromised)
     if json:
         sys.stdout.write(path.to_json() + "\n")
         return
@@ -99,7 +101,7 @@ def drawn(path: Path) -> Tree:
     for other in path.related:
         summary = other.summary
         what = "report" if summary is None else f"{summary.business}: {summary.subject}"
-        top.add(f"{clock(other.entry.append_ms)}  {what}  [dim]{other.entry.id}[/]")
+        top.add(f"{clock(other.entry.append_ms)}  {what}  [dim]{other.entry.id}[/]{_suspicion(path, other.entry)}")
     return top
 
 
@@ -107,7 +109,7 @@ def _draw_document(top: Tree, path: Path, document: Document) -> None:
     entry, summary = document.entry, document.summary
     if summary is not None:
         top.add(f"{summary.type} {summary.code}: {summary.subject} [dim]({summary.attachments} file(s))[/]")
-    top.add(f"{clock(entry.append_ms)}  submitted  [dim]{_place(entry)}[/]")
+    top.add(f"{clock(entry.append_ms)}  submitted  [dim]{_place(entry)}[/]{_suspicion(path, entry)}")
     top.add(
         f"{clock(entry.hop_ms)}  verified, routed by {entry.worker}  "
         f"[dim]directory {entry.directory_offset}, trace {entry.partition}/{entry.trace_offset}[/]"
@@ -119,7 +121,7 @@ def _draw_document(top: Tree, path: Path, document: Document) -> None:
                 reason = f": {step.reason}" if step.reason else ""
                 branch.add(
                     f"{clock(step.entry.append_ms)}  {step.status_code:02d} {CODES.get(step.status_code, '')}{reason}  "
-                    f"[dim]signed by {step.entry.sender}[/]"
+                    f"[dim]signed by {step.entry.sender}[/]{_suspicion(path, step.entry)}"
                 )
     hidden = len(document.deliveries) - RECIPIENTS_SHOWN
     if hidden > 0:
@@ -143,6 +145,13 @@ def _state(state: int) -> str:
     if state & CHANGE_OPEN:
         word += ", change announced"
     return word
+
+
+def _suspicion(path: Path, entry: Entry) -> str:
+    if not path.is_suspect(entry) or entry.certificate is None:
+        return ""
+    since = clock(path.compromised[entry.certificate])
+    return f"\n[red]suspect[/]: the key of this seal may have been another's since {since}"
 
 
 def _place(entry: Entry) -> str:

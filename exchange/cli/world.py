@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from exchange.backbone.attachments import Attachments
 from exchange.backbone.clients import Config, connection
 from exchange.backbone.directory_log import DirectoryLog
-from exchange.backbone.inbox import Opener
+from exchange.backbone.inbox import Opener, TrustAt
 from exchange.backbone.topics import Layout, layout
 from exchange.errors import Misconfigured, Unavailable
 from exchange.local.authority import Authority
@@ -86,8 +86,8 @@ class World:
         return DirectoryLog(self.base, self.authority.registrar_public_key)
 
     @cached_property
-    def opener(self) -> Opener:
-        """Opens deliveries, by the directory as of the offset that the hop decided by."""
+    def trust_at(self) -> TrustAt:
+        """Trust by the directory as of an offset."""
         log, roots, cache = self.directory_log, [self.authority.root_certificate], TrustCache()
 
         @lru_cache(maxsize=64)
@@ -96,7 +96,17 @@ class World:
                 log.catch_up()
             return Trust(log.directory.at(offset), roots, cache)
 
-        return Opener(trust_at, self.authority.backbone.private_key.public_key())
+        return trust_at
+
+    @property
+    def trust(self) -> Trust:
+        """Trust by all that the directory says so far."""
+        return self.trust_at(self.directory_log.directory.next_offset)
+
+    @cached_property
+    def opener(self) -> Opener:
+        """Opens deliveries, by the directory as of the offset that the hop decided by."""
+        return Opener(self.trust_at, self.authority.backbone.private_key.public_key())
 
     @cached_property
     def attachments(self) -> Attachments:

@@ -1,9 +1,12 @@
-"""What was accepted under a certificate since its key may have been another's."""
+"""What was accepted under a certificate since its key may have been another's: all of it, and in one path."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
+from exchange.views.trace_path import Path
 from exchange.views.trace_store import TraceStore
 
 _SUSPECTS = """
@@ -29,3 +32,13 @@ def accepted_since(store: TraceStore, certificate: bytes, since_ms: int) -> list
     """List what was accepted under a certificate (SHA-256) at or after `since_ms`. Raises: Unavailable."""
     with store.snapshot() as connection:
         return [Suspect(*row) for row in connection.execute(_SUSPECTS, (certificate, since_ms))]
+
+
+def marked(path: Path, compromised: Callable[[bytes], int | None]) -> Path:
+    """The path with its suspects marked. `compromised`: since when a certificate's key may have been another's."""
+    since = {
+        entry.certificate: compromised(bytes.fromhex(entry.certificate))
+        for entry in path.entries()
+        if entry.certificate
+    }
+    return replace(path, compromised={certificate: ms for certificate, ms in since.items() if ms is not None})

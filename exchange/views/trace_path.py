@@ -7,12 +7,14 @@ broker's, in milliseconds since 1970 UTC, as appended: its clock can step back, 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One submission as the hop decided about it. `sha256`: of the statement, hexadecimal.
+    """One submission as the hop decided about it. `sha256`: of the statement, hexadecimal. `certificate`: of the seal
+    that it was accepted under, SHA-256, hexadecimal.
 
     `accepted_offset`: of a duplicate, the `source_offset` of the one accepted; else -1.
     """
@@ -35,6 +37,7 @@ class Entry:
     directory_offset: int
     hop_ms: int
     worker: str
+    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Path:
     `duplicates`: the same bytes again. `rejections`: others that claimed the sender and id, in any thread.
     `steps`: the statuses about it. `related`: recalls, updates and replacements of it, or what it is one of.
     `others`: all else in its thread: rejected and repeated statuses, statuses about `related`, what was set aside.
+    `compromised`: certificates in it whose key may have been another's, since when (ms); see `suspects`.
     """
 
     id: str
@@ -119,6 +123,21 @@ class Path:
     related: tuple[Document, ...]
     others: tuple[Entry, ...]
     is_complete: bool
+    compromised: Mapping[str, int] = field(default_factory=dict)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry of the path, the document's own first."""
+        if self.document is not None:
+            yield self.document.entry
+        yield from (step.entry for step in self.steps)
+        yield from (document.entry for document in self.related)
+        yield from (*self.duplicates, *self.rejections, *self.others)
+
+    def is_suspect(self, entry: Entry) -> bool:
+        """Whether it was accepted since the key of its seal may have been another's."""
+        return entry.certificate is not None and entry.append_ms >= self.compromised.get(
+            entry.certificate, entry.append_ms + 1
+        )
 
     def to_json(self) -> str:
         """The same as JSON, field for field."""

@@ -197,8 +197,8 @@ def _never_accepted(statement_id: str, claims: list[_Row]) -> Path:
 
 
 def _entry(row: _Row) -> Entry:
-    sha256 = None if row["sha256"] is None else row["sha256"].hex()
-    return Entry(**{field.name: row[field.name] for field in fields(Entry)} | {"sha256": sha256})
+    digests = {name: None if row[name] is None else row[name].hex() for name in ("sha256", "certificate")}
+    return Entry(**{field.name: row[field.name] for field in fields(Entry)} | digests)
 
 
 def _step(row: _Row) -> Step:

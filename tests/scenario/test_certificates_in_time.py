@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from rich.console import Console
 
 from exchange.agencies.entries import Agency
 from exchange.agencies.levels import Level
+from exchange.cli.tracing import drawn
 from exchange.local.founding import listed, now_ms, revocations
 from exchange.local.simulation.cast import Member
-from exchange.views.suspects import accepted_since
+from exchange.views.suspects import accepted_since, marked
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_store import TraceStore
+from exchange.views.tracing import trace
 from tests.support.running import Exchange, Fate
 
 
@@ -63,3 +66,19 @@ def test_what_was_accepted_since_the_key_may_have_been_lost_is_listed(
     assert renewed["old before"].event["id"] in listed_ids
     assert renewed["new before"].event["id"] not in listed_ids
     assert accepted_since(store, certificate, now_ms() + 60_000) == []
+
+
+def test_the_path_of_a_document_says_that_it_is_suspect(exchange: Exchange, renewed: dict[str, Fate]) -> None:
+    store = TraceStore(exchange.world.database_url)
+    TraceProjection(exchange.world.base, store).catch_up()
+    exchange.world.directory_log.catch_up()
+    said = {}
+    for name in ("old before", "new before"):
+        path = trace(store, renewed[name].event["id"])
+        assert path is not None
+        path = marked(path, exchange.world.trust.compromised)
+        console = Console(record=True, width=200)
+        console.print(drawn(path))
+        said[name] = console.export_text()
+    assert "suspect" in said["old before"]
+    assert "suspect" not in said["new before"]
