@@ -8,11 +8,13 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from exchange.backbone.reading import read_to_end
@@ -23,11 +25,15 @@ from exchange.statements import schemas
 from tests.support.running import Exchange
 
 README = Path(__file__).parents[2] / "README.md"
-COMMANDS = [
-    "up", "down", "status", "init", "agency list", "agency show", "agency tree", "keys create", "keys revoke",
-    "publish", "inbox", "trace", "rebuild", "run", "set-aside", "simulate", "audit", "demo",
-    "torture",
-]  # fmt: skip
+
+
+def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN401  click's, as Typer brings it
+    """Every command that `--help` shows, by its words."""
+    parts = getattr(command, "commands", {})
+    for name, part in parts.items():
+        yield from commands(part, *path, name)
+    if not parts and not command.hidden:
+        yield path
 
 
 def run(home: Path, *arguments: str, code: int = 0, env: dict[str, str] | None = None) -> str:
@@ -44,12 +50,12 @@ def loads(text: str) -> Any:  # noqa: ANN401
     return json.loads(text)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_with_an_example(command: str) -> None:
-    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+@pytest.mark.parametrize("command", list(commands(typer.main.get_command(app))), ids=" ".join)
+def test_every_command_explains_itself_with_an_example(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*command, "--help"])
     assert shown.exit_code == 0
     assert "Example:" in shown.output
-    assert f"exchange {command.split()[0]}" in shown.output
+    assert f"exchange {command[0]}" in shown.output
 
 
 def test_a_world_that_is_not_there_is_exit_code_3(tmp_path: Path) -> None:
