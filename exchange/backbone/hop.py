@@ -89,6 +89,7 @@ class Hop:
         self._owned = self._last_owned = self._nothing()
         self._assignment: list[int] | None = None
         """Partitions assigned to us but not yet taken over."""
+        self._is_ending = False
         self._router = Router(directory.directory.latest(), rules.inbox_partitions)
         verifying.renew(self._router.view)
 
@@ -107,6 +108,7 @@ class Hop:
                     self._rewind()
                     stop.wait(WORLD_RETRY_S)
         finally:
+            self._is_ending = True
             self._consumer.close()
 
     def _turn(self) -> None:
@@ -216,6 +218,8 @@ class Hop:
         if len(assigned) != len(partitions) * len(SUBMISSION_TOPICS):
             raise InvariantBroken(f"inputs are not co-partitioned: {assigned}")
         consumer.assign([])
+        if self._is_ending:  # while it closes, the client still tells of what came before; the group is left by then
+            return
         self._owned = replace(self._nothing(), group=consumer.consumer_group_metadata())
         self._assignment = partitions
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event
+from unittest.mock import patch
+
 import pytest
 
+from exchange.backbone import hop
+from exchange.cli.running import make_hop
 from tests.support.load import Loaded
 from tests.support.workers import Worker, await_owners, crew
 
@@ -39,3 +44,12 @@ def test_partitions_that_move_while_a_batch_is_collected(loaded: Loaded) -> None
                 await_owners(loaded.world, "hop-1")
                 loaded.await_progress(100)
         loaded.balanced()
+
+
+def test_a_worker_that_is_ended_before_it_took_what_it_was_given_ends_in_order(loaded: Loaded) -> None:
+    """The client tells of an assignment even while it closes; its group is left by then, and asking for it fails."""
+    stop = Event()
+    stop.set()
+    worker = make_hop(loaded.world, "hop-1")
+    with patch.object(hop, "_spare_the_collector", lambda: await_owners(loaded.world, "hop-1")):
+        worker.run(stop)
