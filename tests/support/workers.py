@@ -19,6 +19,7 @@ from typing import Literal
 
 import psutil
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from exchange.backbone.hop import GROUP
 from exchange.backbone.transaction import STEPS
@@ -141,9 +142,13 @@ def crew(world: World, *workers: Worker) -> Iterator[None]:
 
 
 def owners(world: World) -> dict[str, set[int]]:
-    """Who holds which partitions in a settled group, by the coordinator; empty while it rebalances or is looked for."""
+    """Who holds which partitions in a settled group, by the coordinator; empty while it rebalances or is looked for.
+
+    By a client of its own: one that has seen its broker die doesn't find the coordinator again (librdkafka 2.16).
+    """
+    asking = AdminClient(world.base)
     try:
-        described = world.admin.describe_consumer_groups([GROUP], request_timeout=2)[GROUP].result(10)
+        described = asking.describe_consumer_groups([GROUP], request_timeout=2)[GROUP].result(10)
     except KafkaException:
         return {}
     if described.state.name != "STABLE":
