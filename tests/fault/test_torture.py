@@ -23,8 +23,8 @@ from exchange.local.waiting import wait_until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 
 MINUTES, SEED, WORKERS = 2, 7, 2
-STROKES_MISSED_MAX = 4
-"""Strokes that find nobody because their victim is just being started again."""
+STROKES_MISSED_MAX = 6
+"""Strokes that find nobody because their victim is just being started again, or that a slow start left no time for."""
 
 
 def torture(home: Path, *arguments: str) -> list[str]:

@@ -41,8 +41,8 @@ class Striking:
         """
         for stroke in strokes:
             if over.wait(max(began + stroke.at_s - time.monotonic(), 0.0)):
-                return
-            if stroke.victim in SERVICES:
+                self._told(stroke, "missed")  # the one before it took too long
+            elif stroke.victim in SERVICES:
                 self._strike_service(stroke, over)
             else:
                 self._strike_ours(stroke, over)
