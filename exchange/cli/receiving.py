@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -77,12 +77,15 @@ def _arrivals(mailbox: Inbox, opener: Opener, start: int | None, *, follow: bool
 
 
 def _save(store: Attachments, received: Received, folder: Path) -> list[Path]:
-    """Write the attachments; a file appears under its name only once all its bytes are right."""
+    """Write the attachments; a file appears under its name only once all its bytes are right.
+
+    Doing it again, after a crash, writes the same files.
+    """
     place = folder / f"{received.fields['sender']}_{received.fields['id'].replace(':', '-')}"
     saved: list[Path] = []
     for number, attachment in enumerate(received.fields.get("attachments", ()), 1):
         place.mkdir(parents=True, exist_ok=True)
-        final = place / _free_name(place, attachment["name"], number)
+        final = place / _free_name([path.name for path in saved], attachment["name"], number)
         draft = final.with_name(final.name + ".part")
         with draft.open("wb") as target:
             for chunk in store.read(attachment["sha256"], attachment["size"]):
@@ -94,9 +97,9 @@ def _save(store: Attachments, received: Received, folder: Path) -> list[Path]:
     return saved
 
 
-def _free_name(place: Path, name: str, number: int) -> str:
+def _free_name(taken: Sequence[str], name: str, number: int) -> str:
     """The attachment's own name; a second one of the same name in a document gets its number."""
-    return f"{number}-{name}" if (place / name).exists() or name.startswith(".") else name
+    return f"{number}-{name}" if name in taken or name.startswith(".") else name
 
 
 def _acknowledge(world: World, code: str, received: Received) -> None:
