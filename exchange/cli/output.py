@@ -29,6 +29,7 @@ _ADVICE = {
     "kafka.topic_missing": "Make the topics with `exchange init`.",
     "certificate.revoked": "Issue a new one with `exchange keys create CODE --renew`.",
     "certificate.expired": "Issue a new one with `exchange keys create CODE --renew`.",
+    "disk.full": "Make room on that disk, then run `exchange up`; what was acknowledged is kept.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
 

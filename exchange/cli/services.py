@@ -13,7 +13,7 @@ from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import hop_lag
 from exchange.backbone.schema_log import publish_schemas
 from exchange.cli import world as worlds
-from exchange.cli.output import ERR, NO, NO_WORLD, OUT, VIETNAM, print_json, size, table
+from exchange.cli.output import ERR, NO, NO_WORLD, OUT, VIETNAM, explain, print_json, size, table
 from exchange.cli.world import World
 from exchange.errors import Unavailable
 from exchange.local import services
@@ -98,7 +98,7 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         print_json({
             "processes": [
                 {"name": p.name, "pid": p.pid, "state": p.state, "resident_bytes": p.resident_bytes,
-                 "address": p.address, "disk_bytes": p.disk_bytes}
+                 "address": p.address, "disk_bytes": p.disk_bytes, "disk_free_bytes": p.disk_free_bytes}
                 for p in processes
             ],
             "topics": [{"topic": t, "partitions": n, "records": r, "lag": lag} for t, n, r, lag in rows],
@@ -107,15 +107,20 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         if processes:
             table(
                 "Processes",
-                ("name", "state", "pid", "memory", "disk", "port", "since"),
+                ("name", "state", "pid", "memory", "disk", "free", "port", "since"),
                 [
                     (p.name, p.state, p.pid, size(p.resident_bytes), size(p.disk_bytes) if p.disk_bytes else "",
+                     "" if p.disk_free_bytes is None else size(p.disk_free_bytes),
                      p.address.rpartition(":")[2],
                      p.since.astimezone(VIETNAM).strftime("%d/%m %H:%M") if p.since else "")
                     for p in processes
                 ],
-                right=("pid", "memory", "disk"),
+                right=("pid", "memory", "disk", "free"),
             )  # fmt: skip
+        for p in processes:
+            if p.is_disk_full:
+                detail = f"{size(p.disk_free_bytes or 0)} are left for {p.name}"
+                explain(Unavailable("disk.full", detail))
         cells = [(t, n, f"{r:,}", "–" if lag is None else f"{lag:,}") for t, n, r, lag in rows]
         table(
             "Topics",

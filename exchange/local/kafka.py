@@ -19,6 +19,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from exchange.errors import Misconfigured, Unavailable
+from exchange.local.disk import DISK_FULL_BYTES, disk_free_bytes
 from exchange.local.home import Home
 from exchange.local.jars import class_path
 from exchange.local.kafka_settings import (
@@ -81,10 +82,12 @@ class KafkaCluster:
     def start(self, report: Report = silent) -> None:
         """Start the brokers that don't run, formatting them the first time; doesn't wait, see `wait_ready`.
 
-        Raises: Unavailable or Misconfigured from the download, or when a program can't be run.
+        Raises: Unavailable or Misconfigured from the download, or when a program can't be run; Unavailable
+        (``disk.full``).
         """
         if self.is_running:
             return
+        self._require_room()
         jars = class_path(report=report)
         nodes = self._nodes()
         (self._home.kafka / _SCRATCH).mkdir(mode=0o700, exist_ok=True)
@@ -107,7 +110,7 @@ class KafkaCluster:
         """Wait until all brokers are in the cluster and every partition has a leader.
 
         Raises: Unavailable(``kafka.not_ready``) when a broker ended or `timeout_s` went by; says which log
-        to read.
+        to read. Unavailable(``disk.full``) when it ended for want of room.
         """
         deadline = time.monotonic() + timeout_s
         # Its log level 0: that nobody listens yet is not worth a line on the user's terminal.
@@ -116,6 +119,7 @@ class KafkaCluster:
         wait_until(lambda: not self.is_running or self._answers(admin), deadline - time.monotonic())
         for number, process in self.processes.items():
             if not process.is_running:
+                self._require_room()
                 raise Unavailable("kafka.not_ready", self._why(number, "ended"))
         if not self._answers(admin):
             raise Unavailable("kafka.not_ready", self._why(1, f"does not answer after {timeout_s:.0f} s"))
@@ -178,6 +182,13 @@ class KafkaCluster:
             return False
         partitions = [part for topic in cluster.topics.values() for part in topic.partitions.values()]
         return len(cluster.brokers) == len(self.processes) and all(part.leader >= 0 for part in partitions)
+
+    def _require_room(self) -> None:
+        """Raises: Unavailable ``disk.full`` if no broker could run. Kafka itself says it in a stack trace, or dies."""
+        free = disk_free_bytes(self._home.kafka)
+        if free < DISK_FULL_BYTES:
+            names = ", ".join(process.name for process in self.processes.values() if not process.is_running)
+            raise Unavailable("disk.full", f"{names} can't run: {free:,} bytes are left where {self._home.kafka} is")
 
     def _why(self, number: int, what: str) -> str:
         process = self.processes[number]

@@ -18,6 +18,7 @@ from typing import Literal
 
 import psutil
 
+from exchange.local.disk import DISK_FULL_BYTES, disk_free_bytes
 from exchange.local.home import Home
 from exchange.local.kafka import KafkaCluster
 from exchange.local.kafka_settings import HEAP_MIB
@@ -40,6 +41,7 @@ class ProcessRow:
 
     `state`: ``crashed`` means that it ended without `down`. `since`: UTC, this machine's clock.
     `resident_bytes`: with all its children, shared memory counted in each. `disk_bytes`: as allocated.
+    `disk_free_bytes`: what is left where its data are; None for a process without any.
     """
 
     name: str
@@ -49,6 +51,12 @@ class ProcessRow:
     since: datetime | None
     address: str
     disk_bytes: int
+    disk_free_bytes: int | None = None
+
+    @property
+    def is_disk_full(self) -> bool:
+        """Whether so little is left that the process can't go on, or will soon not."""
+        return self.disk_free_bytes is not None and self.disk_free_bytes < DISK_FULL_BYTES
 
 
 def up(home: Home, report: Report = silent, *, nodes: int = 1, heap_mib: int = HEAP_MIB) -> Services:
@@ -115,6 +123,7 @@ def row_of(child: ChildProcess, port: int | None = None, data: Path | None = Non
         since=datetime.fromtimestamp(process.create_time(), UTC) if process else None,
         address=f"127.0.0.1:{port}" if port else "",
         disk_bytes=0 if data is None else _disk_bytes(data),
+        disk_free_bytes=None if data is None or not data.exists() else disk_free_bytes(data),
     )
 
 

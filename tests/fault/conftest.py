@@ -19,10 +19,10 @@ from tests.support.load import Loaded
 
 
 @contextmanager
-def a_world(nodes: int = 1) -> Iterator[World]:
-    """A founded world with its services up and no workers."""
+def a_world(nodes: int = 1, place: Path | None = None) -> Iterator[World]:
+    """A founded world with its services up and no workers. `place`: its home, which stays; else a folder that goes."""
     folder = Path(tempfile.mkdtemp(prefix="exchange-faults-"))
-    world = World(Home(folder / "home"))
+    world = World(Home(place or folder / "home"))
     try:
         up(world.home, nodes=nodes)
         prepare(world, silent, change=True)

@@ -4,7 +4,6 @@ room again everything works."""
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from exchange.backbone.attachments import Attachments
 from exchange.errors import Unavailable
+from tests.support.disks import small_disk
 
 pytestmark = pytest.mark.fault
 
@@ -24,15 +24,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A very small disk."""
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(place)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount here")
-    if done.returncode != 0:
-        pytest.skip(f"can't mount a small disk here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk(place, DISK_BYTES):
+        yield place
 
 
 def a_file(folder: Path, size: int) -> tuple[Path, bytes]:
