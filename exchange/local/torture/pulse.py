@@ -68,7 +68,7 @@ class Pulse:
         """Of strokes on workers alone: neither the broker nor a worker was struck or away for `QUIET_S` before."""
         self.lag = 0
         self.now: dict[str, Stroke] = {}
-        """Who is stopped or away, or not served again yet."""
+        """Who is stopped or away."""
         self._waiting: list[_Recovery] = []
         self._quiet_since = -math.inf
         self._moved = time.monotonic() if now is None else now
