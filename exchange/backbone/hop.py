@@ -240,7 +240,14 @@ class Hop:
         kept = {p: self._last_owned.stores[p] for p in partitions if self._is_current(p, positions)}
         missing = [p for p in partitions if p not in kept]
         wanted = {(topic, p): offset for (topic, p), offset in positions.items() if p in missing}
-        stores = kept | restore(self._base, wanted, missing)
+        try:
+            stores = kept | restore(self._base, wanted, missing)
+        except InvariantBroken as exc:
+            if committed(self._consumer, partitions) != positions:
+                raise Unavailable(
+                    "kafka.moved_on", "others hold these partitions since their offsets were read"
+                ) from exc
+            raise
         self._read_from(replace(self._owned, positions=positions, stores=stores))
         self._assignment = None
         seconds = round(time.monotonic() - began, 3)

@@ -51,7 +51,7 @@ def test_a_killed_workers_partitions_go_on_within_10_s(loaded: Loaded) -> None:
 
 def test_a_worker_killed_while_it_restores_leaves_nothing_half_restored(loaded: Loaded) -> None:
     healthy = Worker(loaded.world, "hop-1")
-    doomed = Worker(loaded.world, "hop-1", "--die-restoring", label="doomed")
+    doomed = Worker(loaded.world, "hop-1", "--restoring", "kill", label="doomed")
     with crew(loaded.world, healthy):
         await_owners(loaded.world, "hop-1")
         with loaded.load():
@@ -63,4 +63,22 @@ def test_a_worker_killed_while_it_restores_leaves_nothing_half_restored(loaded: 
                     assert doomed.ends() == -signal.SIGKILL
             healthy.start()
             loaded.await_progress(100)
+        loaded.balanced()
+
+
+def test_what_others_did_while_a_worker_slept_in_its_restore_is_no_bug(loaded: Loaded) -> None:
+    slow = Worker(loaded.world, "hop-1", "--restoring", "stop", label="slow")
+    other = Worker(loaded.world, "hop-2")
+    with crew(loaded.world, slow):
+        with loaded.load():
+            assert wait_until(lambda: slow.is_stopped, WITHIN_S), slow.output()
+            with crew(loaded.world, other):
+                await_owners(loaded.world, "hop-2")
+                loaded.await_progress(100)
+                slow.signal(signal.SIGCONT)
+                assert wait_until(lambda: "kafka.moved_on" in slow.output(), WITHIN_S), slow.output()
+                await_owners(loaded.world, "hop-1", "hop-2")
+                loaded.await_progress(100)
+            loaded.await_progress(100)
+            assert slow.exit_code is None
         loaded.balanced()

@@ -3,7 +3,8 @@
 Arguments: the home, the worker's name, the file in which it finds its plan (see `Worker.plan`; beside it lie the files
 of `Worker.dawdle` and `Worker.is_restoring`). Then, for a bug of our own, ``--bug-in gate|decide --marked TEXT`` makes
 that step fail on records that hold the text; ``--transaction-ms`` keeps its transactions open for so long after it fell
-asleep; ``--die-restoring`` kills it in the midst of that; ``--through`` is the address by which it reaches the broker.
+asleep; ``--restoring kill|stop`` kills it in the midst of a restore, or stops it at its beginning; ``--through`` is the
+address by which it reaches the broker.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 from unittest.mock import patch
 
@@ -110,6 +112,17 @@ def killed_after_a_portion(*where: Any) -> Iterator[list[Read]]:  # noqa: ANN401
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stopped_before(*where: Any) -> Iterator[list[Read]]:  # noqa: ANN401
+    """SIGSTOP the first time, then read."""
+    if not STOPPED.is_set():
+        STOPPED.set()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    yield from read_to_end(*where)
+
+
+STOPPED = Event()
+
+
 def main() -> None:
     """Run until SIGTERM, or until the plan comes true."""
     parser = argparse.ArgumentParser()
@@ -118,7 +131,7 @@ def main() -> None:
     parser.add_argument("plan", type=Path)
     parser.add_argument("--bug-in", choices=["gate", "decide"])
     parser.add_argument("--marked", default="")
-    parser.add_argument("--die-restoring", action="store_true")
+    parser.add_argument("--restoring", choices=["kill", "stop"])
     parser.add_argument("--through", default="")
     parser.add_argument("--transaction-ms", type=int, default=clients.TRANSACTION_TIMEOUT_MS)
     asked = parser.parse_args()
@@ -137,8 +150,9 @@ def main() -> None:
         return committed(*what)
 
     patch.object(hop, "committed", announced).start()
-    if asked.die_restoring:
-        patch.object(changelog, "read_to_end", killed_after_a_portion).start()
+    if asked.restoring:
+        interrupted = killed_after_a_portion if asked.restoring == "kill" else stopped_before
+        patch.object(changelog, "read_to_end", interrupted).start()
     stop, world = stop_on_signals(), World(Home(asked.home))
     if asked.through:
         vars(world)["base"] = connection(asked.through)
