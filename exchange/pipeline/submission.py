@@ -12,7 +12,8 @@ _MASK = 0xFFFFFFFF
 
 class Submission(NamedTuple):
     """One record of a submission topic. `append_ms`: the broker's clock (LogAppendTime) as it stands in the log;
-    it can step back with the clock or a new leader, and views clamp it. `traceparent`: W3C, or None."""
+    it can step back with the clock or a new leader, and counts as it stands (decision 0009).
+    `traceparent`: W3C, or None."""
 
     topic: str
     partition: int

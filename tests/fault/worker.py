@@ -4,7 +4,7 @@ Arguments: the home, the worker's name, the file in which it finds its plan (see
 of `Worker.dawdle` and `Worker.is_restoring`). Then, for a bug of our own, ``--bug-in gate|decide --marked TEXT`` makes
 that step fail on records that hold the text; ``--transaction-ms`` keeps its transactions open for so long after it fell
 asleep; ``--restoring kill|stop`` kills it in the midst of a restore, or stops it at its beginning; ``--through`` is the
-address by which it reaches the broker.
+address by which it reaches the broker; ``--clock`` a file that holds how many seconds its clock is ahead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
@@ -123,6 +124,12 @@ def stopped_before(*where: Any) -> Iterator[list[Read]]:  # noqa: ANN401
 STOPPED = Event()
 
 
+def misset(clock: Path) -> None:
+    """Let this process's clock be ahead of the machine's by what stands in a file."""
+    right = time.time
+    time.time = lambda: right() + float(clock.read_text(encoding="utf-8") or 0)
+
+
 def main() -> None:
     """Run until SIGTERM, or until the plan comes true."""
     parser = argparse.ArgumentParser()
@@ -133,6 +140,7 @@ def main() -> None:
     parser.add_argument("--marked", default="")
     parser.add_argument("--restoring", choices=["kill", "stop"])
     parser.add_argument("--through", default="")
+    parser.add_argument("--clock", type=Path)
     parser.add_argument("--transaction-ms", type=int, default=clients.TRANSACTION_TIMEOUT_MS)
     asked = parser.parse_args()
     structlog.configure(
@@ -141,6 +149,8 @@ def main() -> None:
     )
     if asked.bug_in:
         stumble(asked.bug_in, asked.marked.encode())
+    if asked.clock is not None:
+        misset(asked.clock)
     clients.TRANSACTION_TIMEOUT_MS = asked.transaction_ms
     dawdling = asked.plan.with_suffix(".dawdle")
     patch.object(hop, "member", lambda *what: Dawdling(member(*what), dawdling)).start()

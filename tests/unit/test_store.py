@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exchange.pipeline.store import Move, PartitionStore, Put, claim_key, pack, unpack
+from exchange.pipeline.store import REMEMBER_MS, Move, PartitionStore, Put, claim_key, pack, unpack
+from exchange.signatures.gate import AGE_MS_MAX
 from exchange.statements import Topic
 
 DAY_MS = 86_400_000
@@ -72,6 +73,18 @@ def test_restoring_the_changes_gives_the_same_store() -> None:
     second.restore([], [Move(b"a" * 16, 0, 6)], [])
     first.apply()
     assert second.get(b"a" * 16) == first.get(b"a" * 16)
+
+
+def test_a_clock_an_hour_or_a_day_ahead_makes_nothing_be_forgotten_that_the_gate_still_accepts() -> None:
+    now_ms = 100 * DAY_MS
+    store = PartitionStore()
+    store.put(b"o" * 16, claim(append_ms=now_ms - AGE_MS_MAX, states=b"\x06"))
+    store.apply()
+    for ahead_ms in (DAY_MS // 24, DAY_MS):
+        store.forget(now_ms + ahead_ms - REMEMBER_MS, 100)
+        assert store.changes.forgets == []
+    store.forget(now_ms + DAY_MS + 1 - REMEMBER_MS, 100)
+    assert store.changes.forgets == [b"o" * 16]
 
 
 def test_old_final_claims_leave_and_unfinished_ones_stay() -> None:
