@@ -58,7 +58,7 @@ class _Recovery:
 
 
 class Pulse:
-    """`strokes`: how many met a process, by victim and act; `missed`: how many found none, or time was up."""
+    """`strokes`: how many met a process, by victim and act; `missed`: how many found none, or came too late."""
 
     def __init__(self, now: float | None = None) -> None:
         self.strokes: Counter[tuple[str, str]] = Counter()

@@ -3,7 +3,8 @@
 Guarantees: same seed and workers, same strokes; a longer time begins with those of a shorter one. Whoever is stopped
 or taken away is back before the end, and before it is struck again; of the services (Kafka, PostgreSQL) one is away at
 a time. Processes of ours are struck whatever else is going on: two workers may be gone at once, and the broker too.
-Not guaranteed: that a stroke meets a living process; one that is just being started again is missed.
+Not guaranteed: that a stroke falls. One is missed whose victim is just being started again, or whose turn comes late,
+because a service took long to come back.
 """
 
 from __future__ import annotations

@@ -23,6 +23,9 @@ from exchange.local.torture.schedule import SERVICES, Stroke
 UP_TRIES = 3
 """Under load a start may take longer than it may; then once more."""
 
+LATE_S_MAX = 2.0
+"""A stroke that is late by more is missed: its victims have just come back, and shall have some rest."""
+
 Told = Callable[[Stroke, str], None]
 """Told each stroke as it is ``struck`` or ``missed``, and when it is ``over``; from several threads."""
 
@@ -40,7 +43,8 @@ class Striking:
         Raises: Unavailable when a service can't be brought up again.
         """
         for stroke in strokes:
-            if over.wait(max(began + stroke.at_s - time.monotonic(), 0.0)):
+            ahead_s = began + stroke.at_s - time.monotonic()
+            if over.wait(max(ahead_s, 0.0)) or ahead_s < -LATE_S_MAX:
                 self._told(stroke, "missed")  # the one before it took too long
             elif stroke.victim in SERVICES:
                 self._strike_service(stroke, over)
