@@ -28,7 +28,8 @@ BUG = 70
 """Exit code of a process that found its own invariant broken (sysexits' EX_SOFTWARE)."""
 
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
-STEADY_S = 30.0
+STEADY_S = 10.0
+"""Who ran for so long did start: if it is killed then, it is started again at once, however often that was before."""
 _WATCH_S = 0.2
 _VIEWS = {"trace-store": "project", "throughput": "count", "ledger": "write-ledger"}
 """The views' processes and their commands."""
