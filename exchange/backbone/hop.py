@@ -115,6 +115,8 @@ class Hop:
         """Read, verify and commit one batch, in as many transactions as its outputs need."""
         self._follow_directory()
         if self._assignment is not None:
+            self._hear()
+        if self._assignment is not None:
             self._take_over(self._assignment)
         self._owned.lanes.arrange(self._owned.positions)
         submissions = self._poll()
@@ -222,6 +224,13 @@ class Hop:
             return
         self._owned = replace(self._nothing(), group=consumer.consumer_group_metadata())
         self._assignment = partitions
+
+    def _hear(self) -> None:
+        """Let the client say that partitions moved meanwhile; a record that it hands out is read again."""
+        message = self._consumer.poll(0.0)
+        failure = message.error() if message is not None else None
+        if failure is not None:
+            raise error_of(failure)
 
     def _take_over(self, partitions: list[int]) -> None:
         """Restore before the first record is read; keep a store that nobody else can have moved on.
