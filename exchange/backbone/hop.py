@@ -19,6 +19,7 @@ One thread but for signatures, which are verified in two; call `run` in the thre
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ from exchange.backbone.offsets import await_stable, committed
 from exchange.backbone.reading import record_of
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.backbone.verifying import Verifying
-from exchange.errors import InvariantBroken, Rejected, Unavailable
+from exchange.errors import Fenced, InvariantBroken, Rejected, Unavailable
 from exchange.pipeline.decide import Decisions, Verdict
 from exchange.pipeline.outputs import CHANGELOG, Position, Rules
 from exchange.pipeline.routing import INBOX_TOPICS, Router
@@ -108,7 +109,15 @@ class Hop:
                     self._rewind()
                     stop.wait(WORLD_RETRY_S)
         finally:
-            self._is_ending = True
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close. What the client has still to tell is heard first: over an assignment that it tells of while it closes,
+        it can wait for ever."""
+        with contextlib.suppress(Unavailable, Fenced):
+            self._hear()
+        self._is_ending = True
+        with self._transactions.watchdog.over("close"):
             self._consumer.close()
 
     def _turn(self) -> None:

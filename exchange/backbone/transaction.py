@@ -40,7 +40,7 @@ class Transactions:
     def __init__(self, producer: Producer, probe: Probe) -> None:
         self._producer = producer
         self._probe = probe
-        self._watchdog = Watchdog(CALL_STUCK_S)
+        self.watchdog = Watchdog(CALL_STUCK_S)
         self._until_done("init", lambda: producer.init_transactions(CALL_TIMEOUT_S))
 
     def write(self, records: Sequence[OutRecord], offsets: list[TopicPartition], group: Any) -> None:  # noqa: ANN401
@@ -83,7 +83,7 @@ class Transactions:
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
             try:
-                with self._watchdog.over(what):
+                with self.watchdog.over(what):
                     call()
                 return
             except KafkaException as exc:

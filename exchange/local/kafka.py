@@ -91,13 +91,15 @@ class KafkaCluster:
         jars = class_path(report=report)
         nodes = self._nodes()
         (self._home.kafka / _SCRATCH).mkdir(mode=0o700, exist_ok=True)
-        if self._have_all_crashed():
+        if self._have_all_crashed() and not self._are_deposed(nodes):
             report("Kafka was killed: letting its controller find that out")
             self._depose(nodes, jars)
         for node in nodes:
             process = self.processes[node.id]
             if process.is_running:
                 continue
+            if (heard := self.log_file(-node.id)).exists():
+                heard.replace(heard.with_suffix(".log.1"))  # it is over: the broker wakes
             report(f"Starting {node.name}")
             settings = self._write_settings(node, nodes)
             if not self.data_folder(node.id).exists():
@@ -170,7 +172,7 @@ class KafkaCluster:
             stop_together(list(heirs.values()))
 
     def _are_deposed(self, nodes: list[Node]) -> bool:
-        """Tell whether every broker was found dead, as one of the controllers logs it."""
+        """Tell whether every broker was found dead since it last ran, as one of the controllers logs it."""
         logs = [self.log_file(-node.id) for node in nodes]
         said = "".join(log.read_text(encoding="utf-8") for log in logs if log.exists())
         return all(f"{FENCING} {node.id} " in said for node in nodes)
