@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,11 @@ from unittest.mock import patch
 import structlog
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.consumer.subscription_state import SubscriptionState
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from exchange.backbone.clients import Config, connection, transactional_producer
+from exchange.backbone.clients import Config, connection, reader, transactional_producer
+from exchange.backbone.offsets import ends
 from exchange.backbone.reading import read_to_end
 from exchange.cli.running import run_to_its_end, stop_on_signals
 from exchange.errors import Unavailable
@@ -34,6 +35,7 @@ from exchange.local.waiting import wait_until
 from exchange.statements import Fields, schema
 from exchange.views.throughput import ThroughputStore
 from exchange.views.throughput.counting import Names
+from exchange.views.throughput.transport import CommittedConsumer
 from exchange.views.throughput.windows import SIZES_MIN
 from exchange.views.throughput.worker import count
 
@@ -87,6 +89,23 @@ class World:
             for cell in one["cells"]:
                 self.expected += sums_of(cell)
 
+    def committed(self) -> dict[int, int]:
+        """The next offset of each partition of the deltas, as the application's group has committed it."""
+        asking = reader(self.base, group_id=self.names.app)
+        try:
+            asked = [TopicPartition(self.names.deltas, partition) for partition in range(PARTITIONS)]
+            return {one.partition: one.offset for one in asking.committed(asked, timeout=20)}
+        finally:
+            asking.close()
+
+    def ends(self) -> dict[int, int]:
+        """Where the partitions of the deltas end; the last offset of each is a transaction's end."""
+        asking = reader(self.base)
+        try:
+            return {partition: ends(asking, self.names.deltas, partition)[1] for partition in range(PARTITIONS)}
+        finally:
+            asking.close()
+
     def counted(self) -> int:
         """How many source offsets are counted and stored."""
         return sum(positions(self.store).values())
@@ -120,7 +139,7 @@ class World:
         return self.log.read_text(encoding="utf-8")[-3000:] if self.log.exists() else ""
 
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
-        """Start a process that counts. `flags`: ``--blind``, see `blind`."""
+        """Start a process that counts. `flags`: see `FLAGS`."""
         names = [self.names.app, self.names.deltas, self.names.results]
         command = [sys.executable, "-m", "tests.support.throughput_world", str(self.base["bootstrap.servers"])]
         with self.log.open("ab") as output:
@@ -239,12 +258,40 @@ def blind() -> None:
     patch.object(SubscriptionState, "assign_from_subscribed", noted).start()
 
 
+def late() -> None:
+    """Let Faust note all as read after it was sought back, as it does of a record that was on its way meanwhile."""
+    seek = CommittedConsumer.perform_seek
+
+    async def sought(self: CommittedConsumer) -> None:
+        await seek(self)
+        self._read_offset.update(dict.fromkeys(self.assignment(), 2**60))
+
+    patch.object(CommittedConsumer, "perform_seek", sought).start()
+
+
+def lossy() -> None:
+    """Let what is fetched as the third get lost, as it is when partitions move while it is given on."""
+    fetch, fetched = CommittedConsumer._getmany, [0]
+
+    async def lost(self: CommittedConsumer, **what: Any) -> Any:  # noqa: ANN401
+        records = await fetch(self, **what)
+        if not any(tp.topic.startswith("deltas") for tp in records):
+            return records
+        fetched[0] += 1
+        return {} if fetched[0] == 3 else records
+
+    patch.object(CommittedConsumer, "_getmany", lost).start()
+
+
+FLAGS: dict[str, Callable[[], None]] = {"--blind": blind, "--late": late, "--lossy": lossy}
+"""What can be made to go wrong in a process that counts."""
+
+
 def main() -> None:
     """Count until SIGTERM."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--blind"]
-    bootstrap_servers, database_url, schema_name, *names = arguments
-    if "--blind" in sys.argv:
-        blind()
+    bootstrap_servers, database_url, schema_name, *names = [one for one in sys.argv[1:] if one not in FLAGS]
+    for flag in FLAGS.keys() & set(sys.argv):
+        FLAGS[flag]()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

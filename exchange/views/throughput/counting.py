@@ -8,10 +8,12 @@ its next offset with its open windows, so a repeat is seen and a gap is, whichev
 | before the table's change is in its changelog | the delta comes again and is counted |
 | after that, before the delta's offset is committed | the delta comes again and is a repeat |
 | after a closed window is stored, before the table forgets it | it is folded, closed and stored again, as the same |
-| after the offset was committed, the changelog lost | the next delta doesn't join on: a gap, told and kept |
+| after the offset was committed, the changelog lost | the next delta doesn't join on: what is missing is read again |
 
-A gap doesn't stop the counting, since waiting would not fill it: it is an error in the log, a row that `exchange
-throughput` answers 1 for until somebody counted again from the start (docs/decisions/0031).
+A delta that doesn't join on, since others were passed over on the way here, is held against the log (`skipped`). Only
+what the log doesn't hold either is a gap. It doesn't stop the counting, since waiting would not fill it: it is an error
+in the log, a row that `exchange throughput` answers 1 for until somebody counted again from the start
+(docs/decisions/0031).
 
 What Faust must be kept from: docs/decisions/0030.
 """
@@ -28,7 +30,7 @@ import faust
 import structlog
 
 from exchange.errors import InvariantBroken
-from exchange.statements import schema
+from exchange.statements import Fields, schema
 from exchange.views.throughput.sink import Sink
 from exchange.views.throughput.store import Source
 from exchange.views.throughput.windows import State, Step, fold, window_of
@@ -58,14 +60,18 @@ class Names:
 
 
 class Counting:
-    """The application. `failed` is told once, by whatever must end the process; nothing is acknowledged after it."""
+    """The application. `failed` is told once, by whatever must end the process; nothing is acknowledged after it.
+
+    `skipped`: finds a source's deltas beyond its next offset that lie before an offset of the topic.
+    """
 
     def __init__(
         self, brokers: list[str], names: Names, partitions: int, instance: str, folder: str, sink: Sink,
-        failed: Callable[[Exception], None],
+        failed: Callable[[Exception], None], skipped: Callable[[Source, int, int], list[Fields]],
     ) -> None:  # fmt: skip
         self._sink = sink
         self._failed = failed
+        self._skipped = skipped
         self.app = faust.App(
             names.app,
             broker=brokers,
@@ -103,39 +109,52 @@ class Counting:
         events = cast(AsyncIterator[Any], stream.noack().events())
         async for event in events:
             try:
-                await self._count(event.message.partition, event.value)
+                await self._count(event.message.partition, event.message.offset, event.value)
             except Exception as exc:
                 self._failed(exc)
                 raise
             event.ack()
 
-    async def _count(self, partition: int, value: bytes) -> None:
+    async def _count(self, partition: int, offset: int, value: bytes) -> None:
         delta = schema("delta").decode(value)
         source: Source = (delta["topic"], delta["partition"])
         if delta["partition"] != partition:
             raise InvariantBroken(f"a delta of {source} in partition {partition}")
-        key = f"{source[0]}/{source[1]}"
-        step = fold(cast("State | None", self._table.get(key)), delta)
+        step = self._fold(source, delta)
         if step.is_repeat:
-            log.info("throughput.repeat", source=key, next_offset=delta["next_offset"])
+            log.info("throughput.repeat", source=_key(source), next_offset=delta["next_offset"])
             return
+        if step.gap is not None:
+            missed = await asyncio.to_thread(self._skipped, source, step.gap.first, offset)
+            for one in missed:
+                await self._take(source, self._fold(source, one))
+            if missed:
+                log.warning("throughput.skipped", source=_key(source), deltas=len(missed))
+                step = self._fold(source, delta)
+        await self._take(source, step)
+
+    def _fold(self, source: Source, delta: Fields) -> Step:
+        return fold(cast("State | None", self._table.get(_key(source))), delta)
+
+    async def _take(self, source: Source, step: Step) -> None:
+        """Store what is closed, then change the table."""
         if step.gap is not None:
             log.error("throughput.gap", topic=source[0], partition=source[1], **step.gap._asdict())
         if step.closed or step.gap:
-            await asyncio.gather(self._sink.close_windows(source, step), self._publish(key, partition, step))
-        self._table[key] = step.state
+            await asyncio.gather(self._sink.close_windows(source, step), self._publish(source, step))
+        self._table[_key(source)] = step.state
         self._sink.keep(source, step)
 
-    async def _publish(self, source_key: str, partition: int, step: Step) -> None:
+    async def _publish(self, source: Source, step: Step) -> None:
         """Append the closed windows, each a record of all its cells, and wait until the broker has them."""
         sent = [
             await self._results.send(
-                key=f"{key}/{source_key}".encode(),
+                key=f"{key}/{_key(source)}".encode(),
                 value=json.dumps(
-                    {**window_of(key)._asdict(), "source": source_key, "cells": cells,
+                    {**window_of(key)._asdict(), "source": _key(source), "cells": cells,
                      "next_offset": step.state["next_offset"]}, separators=(",", ":")
                 ).encode(),
-                partition=partition,
+                partition=source[1],
                 force=True,
             )
             for key, cells in step.closed.items()
@@ -148,3 +167,8 @@ class Counting:
         for key, state in self._table.items():
             topic, _, partition = key.rpartition("/")
             self._sink.restore((topic, int(partition)), state)
+
+
+def _key(source: Source) -> str:
+    """The table's key."""
+    return f"{source[0]}/{source[1]}"

@@ -12,6 +12,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 
 import structlog
@@ -19,9 +20,11 @@ import structlog
 from exchange.backbone.clients import Config, reader
 from exchange.backbone.reading import partitions_of
 from exchange.errors import ExchangeError, InvariantBroken, Misconfigured, Unavailable
+from exchange.statements import Fields
 from exchange.views.throughput.counting import Counting, Names
 from exchange.views.throughput.sink import Sink
-from exchange.views.throughput.store import ThroughputStore
+from exchange.views.throughput.skipped import skipped
+from exchange.views.throughput.store import Source, ThroughputStore
 from exchange.views.throughput.transport import broker_urls
 
 FLUSH_S = 0.8
@@ -48,7 +51,8 @@ def count(base: Config, store: ThroughputStore, stop: Event, names: Names | None
     partitions = _partitions(base, names)
     _await_store(store, stop)
     with tempfile.TemporaryDirectory(prefix="exchange-throughput-") as folder:
-        worker = _Worker(broker_urls(base["bootstrap.servers"]), names, partitions, folder, store)
+        found = partial(skipped, base, names.deltas)
+        worker = _Worker(broker_urls(base["bootstrap.servers"]), names, partitions, folder, store, found)
         asyncio.run(worker.run(stop))
 
 
@@ -81,15 +85,19 @@ def _await_store(store: ThroughputStore, stop: Event) -> None:
 class _Worker:
     """One life of the application in one event loop."""
 
-    def __init__(self, brokers: list[str], names: Names, partitions: int, folder: str, store: ThroughputStore) -> None:
+    def __init__(
+        self, brokers: list[str], names: Names, partitions: int, folder: str, store: ThroughputStore,
+        skipped: Callable[[Source, int, int], list[Fields]],
+    ) -> None:  # fmt: skip
         self._arguments = (brokers, names, partitions, f"{names.app}-1", folder)
+        self._skipped = skipped
         self._store = store
         self._failure: BaseException | None = None
 
     async def run(self, stop: Event) -> None:
         sink = Sink(self._store)
         with _watching(self._fail):
-            counting = Counting(*self._arguments, sink, self._fail)
+            counting = Counting(*self._arguments, sink, self._fail, self._skipped)
             starting = asyncio.create_task(counting.app.start())
             starting.add_done_callback(self._started)
             try:
