@@ -18,7 +18,7 @@ format: $(VENV)/ready
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .
-	@$(BIN)/bandit -q -c pyproject.toml -r exchange
+	@$(BIN)/bandit -q -c pyproject.toml -r exchange connectors
 
 types: $(VENV)/ready
 	@$(BIN)/mypy

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,8 @@ ledger.register(app)
 evidence.register(app)
 demo.register(app)
 torture.register(app)
+for connector in sorted(entry_points(group="exchange.commands"), key=lambda one: one.name):
+    app.add_typer(connector.load(), name=connector.name)
 
 
 @app.callback()
