@@ -33,13 +33,13 @@ from exchange.auditor import audit
 from exchange.backbone import topics
 from exchange.backbone.changelog import restore
 from exchange.backbone.clients import producer, reader, transactional_producer
+from exchange.backbone.folder import Folder
 from exchange.backbone.hop import GROUP
 from exchange.backbone.offsets import committed
 from exchange.backbone.submitting import Outgoing, Submitting, Taken
 from exchange.backbone.topics import Difference, Topic
 from exchange.backbone.transaction import Transactions
 from exchange.cli.running import options_of
-from exchange.ledger.folder import Folder
 from exchange.ledger.keys import ensure_key
 from exchange.ledger.writer import LedgerWriter
 from exchange.local.founding import now_ms

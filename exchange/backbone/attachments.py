@@ -1,8 +1,8 @@
-"""The claim check: attachments in an object store, named by their SHA-256, written once.
+"""The claim check: attachments in an object store, named by their SHA-256.
 
-Guarantees: bytes are streamed, memory doesn't grow with size; a name is never written twice; whoever stores
-gets a storage receipt (a MAC over digest, size and time) that the gate checks without any I/O. What is read is
-hashed again: bytes that differ are `Rejected`, never handed on.
+Guarantees: bytes are streamed, memory doesn't grow with size; a name only ever gets the bytes that it is made of, so
+writing it twice does no harm; whoever stores gets a storage receipt (a MAC over digest, size and time) that the gate
+checks without any I/O. What is read is hashed again: bytes that differ are `Rejected`, never handed on.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, from_url
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore
 
+from exchange.backbone.bucket import PART_BYTES, store_of
 from exchange.errors import Rejected, Unavailable
 from exchange.signatures import storage
 
@@ -35,7 +36,7 @@ class Stored(NamedTuple):
 
 
 class Attachments:
-    """An object store. `place`: a folder, or a URL that obstore knows (``s3://bucket/prefix``).
+    """An object store. `place`: a folder, or ``s3://bucket/prefix``, see `store_of`.
 
     `store`: what obstore's functions take, for whoever streams by itself.
     """
@@ -43,7 +44,7 @@ class Attachments:
     def __init__(self, place: str | Path, key: bytes) -> None:
         self._key = key
         if isinstance(place, str) and "://" in place:
-            self.store: Any = from_url(place)
+            self.store: Any = store_of(place)
         else:
             self.store = LocalStore(Path(place), mkdir=True)
 
@@ -96,10 +97,10 @@ class Attachments:
             return False
 
     def _write(self, digest: bytes, source: BinaryIO, told: Callable[[int], None]) -> None:
-        """Write under a draft name, check, then rename without overwriting."""
+        """Write under a draft name, check, then rename."""
         draft = f"drafts/{secrets.token_hex(16)}"
         hashed, written = sha256(), 0
-        with obstore.open_writer(self.store, draft, buffer_size=4 * CHUNK_BYTES) as target:
+        with obstore.open_writer(self.store, draft, buffer_size=PART_BYTES) as target:
             while chunk := source.read(CHUNK_BYTES):
                 hashed.update(chunk)
                 target.write(chunk)
@@ -108,10 +109,7 @@ class Attachments:
         if hashed.digest() != digest:
             obstore.delete(self.store, draft)
             raise Unavailable("storage.source_changed", "the file changed while it was read; try again")
-        try:
-            obstore.rename(self.store, draft, object_name(digest), overwrite=False)
-        except AlreadyExistsError:
-            obstore.delete(self.store, draft)
+        obstore.rename(self.store, draft, object_name(digest))
 
 
 def _digest(source: BinaryIO) -> tuple[bytes, int]:

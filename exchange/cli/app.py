@@ -79,6 +79,9 @@ def options(
     database_url: Annotated[
         str | None, typer.Option(envvar="EXCHANGE_DATABASE_URL", help="A real PostgreSQL server instead.")
     ] = None,
+    object_store: Annotated[
+        str | None, typer.Option(envvar="EXCHANGE_OBJECT_STORE", help="A real bucket instead: s3://bucket/prefix.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step to standard error.")] = False,
 ) -> None:
     """Resolve the world once, before any command."""
@@ -87,7 +90,7 @@ def options(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whichever stands there when it logs
     )
-    context.obj = worlds.from_options(home, bootstrap_servers, database_url)
+    context.obj = worlds.from_options(home, bootstrap_servers, database_url, object_store)
 
 
 def main() -> None:

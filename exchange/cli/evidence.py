@@ -10,13 +10,13 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from exchange.backbone.folder import Folder
 from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of, verifier_key
 from exchange.cli.output import ERR, NO, OUT, print_json, size
 from exchange.errors import Misconfigured, Rejected, Unavailable
 from exchange.ledger.evidence import FAILED, GOOD, Anchors, Event, Exporter, Subject, Submission, Verdict, verify
 from exchange.ledger.evidence.archive import FILE_BYTES_MAX
-from exchange.ledger.folder import Folder
 from exchange.local.progress import on_terminal
 from exchange.views.trace_path import Entry
 from exchange.views.trace_path import Path as Way

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from exchange.backbone.objects import Objects
 from exchange.cli import world as worlds
 from exchange.cli.output import OUT, clock, print_json
 from exchange.cli.running import run_to_its_end, stop_on_signals
@@ -16,7 +17,6 @@ from exchange.cli.world import World
 from exchange.errors import Misconfigured, Rejected
 from exchange.ledger import cosigning
 from exchange.ledger.checkpoint import open_checkpoint
-from exchange.ledger.folder import Folder
 from exchange.ledger.keys import ensure_key, read_key
 from exchange.ledger.notes import COSIGNATURE, Line, NoteKey, VerifierKey, parse_note
 from exchange.ledger.store import CHECKPOINT
@@ -38,9 +38,9 @@ def register(app: typer.Typer) -> None:
     app.add_typer(witness, name="witness")
 
 
-def folder_of(world: World) -> Folder:
-    """Where the home's ledger lies."""
-    return Folder(world.home.folder / "ledger")
+def folder_of(world: World) -> Objects:
+    """Where the ledger lies."""
+    return world.objects("ledger")
 
 
 def key_of(world: World) -> NoteKey:

@@ -107,6 +107,8 @@ def options_of(world: World) -> list[str]:
         options += ["--bootstrap-servers", world.bootstrap_servers]
     if world.database is not None:
         options += ["--database-url", world.database]
+    if world.object_store is not None:
+        options += ["--object-store", world.object_store]
     return options
 
 

@@ -13,6 +13,7 @@ from exchange.backbone.attachments import Attachments
 from exchange.backbone.clients import Config, connection
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.inbox import Opener, TrustAt
+from exchange.backbone.objects import Objects, open_objects
 from exchange.backbone.topics import Layout, layout
 from exchange.errors import Misconfigured, Unavailable
 from exchange.local.authority import Authority
@@ -29,6 +30,7 @@ class World:
     home: Home
     bootstrap_servers: str | None = None
     database: str | None = None
+    object_store: str | None = None
 
     @property
     def is_embedded(self) -> bool:
@@ -110,8 +112,15 @@ class World:
 
     @cached_property
     def attachments(self) -> Attachments:
-        """The object store of the home."""
-        return Attachments(self.home.attachments, self.authority.storage_key)
+        """The claim-check store."""
+        return Attachments(self._place("attachments"), self.authority.storage_key)
+
+    def objects(self, name: str) -> Objects:
+        """The part of the object store with that name: ``ledger``, ``archive``."""
+        return open_objects(self._place(name))
+
+    def _place(self, name: str) -> str | Path:
+        return self.home.folder / name if self.object_store is None else f"{self.object_store.rstrip('/')}/{name}"
 
 
 def of(context: typer.Context) -> World:
@@ -122,6 +131,8 @@ def of(context: typer.Context) -> World:
     return world
 
 
-def from_options(home: Path, bootstrap_servers: str | None, database_url: str | None) -> World:
+def from_options(
+    home: Path, bootstrap_servers: str | None, database_url: str | None, object_store: str | None = None
+) -> World:
     """Make a world from the global options."""
-    return World(Home(home), bootstrap_servers, database_url)
+    return World(Home(home), bootstrap_servers, database_url, object_store)

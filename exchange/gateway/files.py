@@ -1,8 +1,8 @@
 """Attachments over the network: streamed into and out of the object store, asynchronously.
 
-Guarantees: memory doesn't grow with size; bytes get their name only once they have its SHA-256, and a name is never
-written twice; what is sent out is hashed as it passes, and a connection is broken off rather than ended well if the
-bytes differ. An upload that is broken off leaves nothing under a name.
+Guarantees: memory doesn't grow with size; bytes get their name only once they have its SHA-256; what is sent out is
+hashed as it passes, and a connection is broken off rather than ended well if the bytes differ. An upload that is broken
+off leaves nothing under a name.
 
 Who knows an attachment's SHA-256 may fetch it: only the sender, the recipients and what they showed it to know it.
 """
@@ -16,13 +16,13 @@ from hashlib import sha256
 from typing import Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import BaseError
 
 from exchange.backbone.attachments import CHUNK_BYTES, Attachments, Stored, object_name
+from exchange.backbone.bucket import PART_BYTES
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.gateway.problems import Refused
 
-BUFFER_BYTES = 4 * CHUNK_BYTES
 WRITES_AT_A_TIME = 2
 
 
@@ -53,10 +53,7 @@ class Files:
         draft = f"drafts/{secrets.token_hex(16)}"
         try:
             size = await self._write(draft, digest, body)
-            await obstore.rename_async(self._store, draft, object_name(digest), overwrite=False)
-        except AlreadyExistsError:  # somebody else was faster with the same bytes
-            await self._discard(draft)
-            return self._attachments.receipt(digest, size), False
+            await obstore.rename_async(self._store, draft, object_name(digest))
         except BaseError as exc:
             await self._discard(draft)
             raise Unavailable("storage.unavailable", str(exc)) from exc
@@ -84,9 +81,7 @@ class Files:
             raise InvariantBroken(f"the attachment {digest.hex()} has other bytes in the store")
 
     async def _write(self, draft: str, digest: bytes, body: AsyncIterator[bytes]) -> int:
-        writer = obstore.open_writer_async(
-            self._store, draft, buffer_size=BUFFER_BYTES, max_concurrency=WRITES_AT_A_TIME
-        )
+        writer = obstore.open_writer_async(self._store, draft, buffer_size=PART_BYTES, max_concurrency=WRITES_AT_A_TIME)
         hashed, size = sha256(), 0
         async with writer as target:
             async for chunk in body:

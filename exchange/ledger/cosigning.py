@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from exchange.backbone.objects import Objects
 from exchange.errors import Rejected
 from exchange.ledger.checkpoint import Checkpoint, cosignatures, open_checkpoint
-from exchange.ledger.folder import Folder
 from exchange.ledger.notes import Line, VerifierKey, parse_note
 from exchange.ledger.store import CHECKPOINT, tile_reader
 from exchange.ledger.tree import TileTree
@@ -20,7 +20,7 @@ COSIGNED = "cosigned"
 """The last checkpoint that a witness has cosigned."""
 
 
-def request(folder: Folder, key: VerifierKey, old: int) -> Request:
+def request(folder: Objects, key: VerifierKey, old: int) -> Request:
     """What to ask a witness that has seen the tree of `old` leaves.
 
     Raises: Rejected ``ledger.empty``: nothing is signed yet; ``ledger.size``: it has seen more than there is.
@@ -33,7 +33,7 @@ def request(folder: Folder, key: VerifierKey, old: int) -> Request:
     return Request(old, proof, data)
 
 
-def keep(folder: Folder, key: VerifierKey, asked: bytes, lines: Sequence[Line], witness: VerifierKey) -> Checkpoint:
+def keep(folder: Objects, key: VerifierKey, asked: bytes, lines: Sequence[Line], witness: VerifierKey) -> Checkpoint:
     """Keep the checkpoint that was asked about, with a witness's answer under it.
 
     Raises: Rejected ``checkpoint.cosignature``: the answer isn't this witness's word about this checkpoint.
@@ -50,7 +50,7 @@ def keep(folder: Folder, key: VerifierKey, asked: bytes, lines: Sequence[Line], 
     return found
 
 
-def newest(folder: Folder, key: VerifierKey, size: int) -> bytes | None:
+def newest(folder: Objects, key: VerifierKey, size: int) -> bytes | None:
     """The checkpoint to show for a tree of at least `size` leaves: a cosigned one if it goes so far, else the last.
 
     None if none goes so far yet.

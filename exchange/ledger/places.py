@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from exchange.backbone.objects import Objects
 from exchange.errors import InvariantBroken
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import SALT_BYTES
 from exchange.ledger.order import Taken
 from exchange.ledger.tiles import WIDTH, numbered
@@ -70,7 +70,7 @@ def path(number: int, width: int = WIDTH) -> str:
     return f"{FOLDER}/{numbered(number, width)}"
 
 
-def read(folder: Folder, number: int, width: int) -> Bundle | None:
+def read(folder: Objects, number: int, width: int) -> Bundle | None:
     """The first `width` places of a bundle, from it or from a wider one; None if it was lost."""
     for name in (path(number, width), path(number)):
         data = folder.read(name)
@@ -80,7 +80,7 @@ def read(folder: Folder, number: int, width: int) -> Bundle | None:
     return None
 
 
-def salts(folder: Folder, first: int, end: int) -> list[bytes]:
+def salts(folder: Objects, first: int, end: int) -> list[bytes]:
     """The salts of leaves `first` … `end`, of a tree that had `end` leaves once; `NO_SALT` where they were lost."""
     found: list[bytes] = []
     for number in range(first // WIDTH, -(-end // WIDTH)):
@@ -94,7 +94,7 @@ def salts(folder: Folder, first: int, end: int) -> list[bytes]:
 class PlaceWriter:
     """Writes bundles as the tree grows. `bundle`: the one that isn't full yet."""
 
-    def __init__(self, folder: Folder, size: int, positions: Mapping[int, int]) -> None:
+    def __init__(self, folder: Objects, size: int, positions: Mapping[int, int]) -> None:
         self._folder = folder
         self._size = size
         self.positions = dict(positions)
@@ -126,7 +126,7 @@ class PlaceWriter:
             self._folder.write(path(self._size // WIDTH, self._size % WIDTH), self._bundle.encode())
 
 
-def find(folder: Folder, size: int, partition: int, offset: int, index: int) -> tuple[int, Place] | None:
+def find(folder: Objects, size: int, partition: int, offset: int, index: int) -> tuple[int, Place] | None:
     """The leaf of an event in a tree of `size` leaves, and its place; None if it isn't there (yet), or was lost."""
     low, high = 0, -(-size // WIDTH)  # the first bundle that begins after the event's trace record
     while low < high:
@@ -149,5 +149,5 @@ def find(folder: Folder, size: int, partition: int, offset: int, index: int) -> 
     return None
 
 
-def _bundle_of(folder: Folder, number: int, size: int) -> Bundle | None:
+def _bundle_of(folder: Objects, number: int, size: int) -> Bundle | None:
     return read(folder, number, min(size - number * WIDTH, WIDTH))

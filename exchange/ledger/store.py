@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 import structlog
 
+from exchange.backbone.objects import Objects
 from exchange.errors import ExchangeError, InvariantBroken, Unavailable
 from exchange.ledger import places
 from exchange.ledger.checkpoint import Checkpoint, open_checkpoint
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import ENTRY_BYTES, SALT_BYTES
 from exchange.ledger.notes import NoteKey, VerifierKey
 from exchange.ledger.order import Order
@@ -61,7 +61,7 @@ class LedgerStore:
     _grown_from: int
     order_next: int
 
-    def __init__(self, folder: Folder, key: NoteKey) -> None:
+    def __init__(self, folder: Objects, key: NoteKey) -> None:
         """Raises: Unavailable; InvariantBroken if the folder is another log's."""
         self._folder = folder
         self._key = key
@@ -218,7 +218,7 @@ class LedgerStore:
         self._grown_from = self.size
 
 
-def signed(folder: Folder, key: VerifierKey) -> Checkpoint | None:
+def signed(folder: Objects, key: VerifierKey) -> Checkpoint | None:
     """The newest checkpoint; None before the first.
 
     Raises: InvariantBroken: it doesn't verify by this key, so nothing here may be gone on with.
@@ -232,7 +232,7 @@ def signed(folder: Folder, key: VerifierKey) -> Checkpoint | None:
         raise InvariantBroken(f"the ledger's checkpoint isn't of this log's key: {exc}") from exc
 
 
-def tile_reader(folder: Folder) -> ReadTile:
+def tile_reader(folder: Objects) -> ReadTile:
     """What reads tiles: the one asked for, or the full one that took its place."""
 
     def read(tile: Tile) -> bytes:
@@ -245,7 +245,7 @@ def tile_reader(folder: Folder) -> ReadTile:
     return read
 
 
-def _remembered(folder: Folder) -> _State:
+def _remembered(folder: Objects) -> _State:
     data = folder.read(STATE)
     if data is None:
         return _State()

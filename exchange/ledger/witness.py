@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from exchange.backbone.folder import Folder
 from exchange.errors import Misconfigured, Rejected, Unavailable
 from exchange.ledger.checkpoint import HASH_BYTES, Checkpoint, cosign, decimal, open_checkpoint, parse_text
-from exchange.ledger.folder import Folder
 from exchange.ledger.notes import Line, NoteKey, VerifierKey, from_base64, parse_note
 from exchange.ledger.tree import check_consistency
 from exchange.signatures.merkle import EMPTY_ROOT
@@ -72,7 +72,7 @@ class Witness:
 
         The same again is cosigned again. Raises: Rejected ``witness.unknown_log``, ``note.*``, ``checkpoint.*``;
         ``witness.conflict`` (its detail is the size to prove from), ``ledger.inconsistent``; Unavailable
-        ``ledger.disk``: nothing was signed.
+        ``storage.unavailable``: nothing was signed.
         """
         # 1. The checkpoint is a known log's.
         origin = parse_text(parse_note(request.checkpoint).text).origin
@@ -107,7 +107,7 @@ class Witness:
                 fcntl.flock(stream, fcntl.LOCK_EX)
                 yield
         except OSError as exc:
-            raise Unavailable("ledger.disk", str(exc)) from exc
+            raise Unavailable("storage.unavailable", str(exc)) from exc
 
     def _states(self) -> dict[str, Checkpoint]:
         """Misconfigured if what is there can't be read: forgetting would allow a fork."""

@@ -22,10 +22,10 @@ import structlog
 
 from exchange.backbone.clients import Config, transactional_producer
 from exchange.backbone.following import Following, follow
+from exchange.backbone.objects import Objects
 from exchange.backbone.reading import SILENCE_TIMEOUT_S, Read, read_to_end
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.errors import Unavailable
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import SALT_BYTES, leaves, salted
 from exchange.ledger.notes import NoteKey
 from exchange.ledger.order import BATCH_ID_BYTES, ORDER, Order, Taken, decode
@@ -55,7 +55,7 @@ class LedgerWriter:
     def __init__(
         self,
         base: Config,
-        folder: Folder,
+        folder: Objects,
         key: NoteKey,
         *,
         trace: str = TRACE,

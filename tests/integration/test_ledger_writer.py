@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from exchange.backbone.folder import Folder
 from exchange.errors import Fenced, InvariantBroken
 from exchange.ledger import writer as writing
-from exchange.ledger.folder import Folder
 from exchange.ledger.places import NO_SALT, find
 from exchange.ledger.store import CHECKPOINT, PENDING, STATE, tile_reader
 from exchange.ledger.tree import TileTree, check_consistency

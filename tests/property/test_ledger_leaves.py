@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange.backbone.folder import Folder
 from exchange.errors import InvariantBroken
 from exchange.ledger import places
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import leaves
 from exchange.ledger.order import Order, Taken, decode
 from exchange.statements import schema

@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from exchange.backbone.folder import Folder
 from exchange.ledger.checkpoint import cosign
 from exchange.ledger.evidence import Anchors, contents
 from exchange.ledger.evidence.assembling import assemble
 from exchange.ledger.evidence.contents import ProvedEvent, Said
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import leaves, salted
 from exchange.ledger.notes import COSIGNATURE, NoteKey
 from exchange.ledger.order import Order, Taken

@@ -10,10 +10,10 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from exchange.backbone.clients import Config, connection, producer
+from exchange.backbone.folder import Folder
 from exchange.backbone.reading import Read, read_to_end
 from exchange.ledger import places
 from exchange.ledger.checkpoint import Checkpoint
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import leaves, salted
 from exchange.ledger.notes import NoteKey
 from exchange.ledger.store import signed, tile_reader

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from exchange.backbone.folder import Folder
 from exchange.errors import InvariantBroken, Misconfigured, Unavailable
-from exchange.ledger.folder import Folder
 from exchange.ledger.keys import ensure_key, read_key
 from exchange.ledger.notes import COSIGNATURE, NoteKey
 from exchange.ledger.order import Order, Taken
@@ -66,7 +66,7 @@ def test_whichever_write_fails_the_tree_is_the_same(tmp_path: Path) -> None:
         try:
             write(Failing(folder, left))
         except Unavailable as exc:
-            failures += exc.code == "ledger.disk"
+            failures += exc.code == "storage.unavailable"
         store = write(Folder(folder))
         assert (store.size, store.root) == (whole.size, whole.root)
         order, salts = orders()[1]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from exchange.backbone.folder import Folder
 from exchange.errors import Misconfigured, Rejected, Unavailable
 from exchange.ledger import cosigning
 from exchange.ledger.checkpoint import Checkpoint, Cosignature, cosignatures
-from exchange.ledger.folder import Folder
 from exchange.ledger.notes import COSIGNATURE, NoteKey
 from exchange.ledger.order import Order, Taken
 from exchange.ledger.store import LedgerStore
@@ -105,10 +105,10 @@ def test_it_remembers_before_it_speaks(folder: Folder, tmp_path: Path, monkeypat
     witness = Witness(tmp_path / "witness", KEY, [LOG.verifier])
 
     def full(*_: object) -> None:
-        raise Unavailable("ledger.disk", "no space left on device")
+        raise Unavailable("storage.unavailable", "no space left on device")
 
     monkeypatch.setattr(Folder, "replace", full)
-    with pytest.raises(Unavailable, match=r"ledger\.disk"):
+    with pytest.raises(Unavailable, match=r"storage\.unavailable"):
         witness.add_checkpoint(cosigning.request(folder, LOG.verifier, 0), NOW_S)
     assert witness.size("log.test") == 0
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from exchange.agencies import Directory, DirectoryView
 from exchange.backbone.clients import Config
 from exchange.backbone.following import follow
+from exchange.backbone.objects import Objects
 from exchange.backbone.reading import SILENCE_TIMEOUT_S, Read
 from exchange.errors import InvariantBroken, Misconfigured, Rejected, Unavailable
 from exchange.ledger import cosigning, places
@@ -22,7 +23,6 @@ from exchange.ledger.checkpoint import open_checkpoint
 from exchange.ledger.evidence import contents
 from exchange.ledger.evidence.assembling import assemble
 from exchange.ledger.evidence.contents import ProvedEvent, Said
-from exchange.ledger.folder import Folder
 from exchange.ledger.leaves import leaves
 from exchange.ledger.notes import VerifierKey
 from exchange.ledger.places import NO_SALT
@@ -66,7 +66,7 @@ class Subject:
 class Exporter:
     """Exports evidence. `folder`, `key`: the ledger's files, and the key that it signs with."""
 
-    def __init__(self, base: Config, folder: Folder, key: VerifierKey, directory: Directory) -> None:
+    def __init__(self, base: Config, folder: Objects, key: VerifierKey, directory: Directory) -> None:
         self._base = base
         self._folder = folder
         self._key = key
