@@ -51,6 +51,8 @@ def _remember(bench: BenchWorld) -> None:
         fields = {
             "partition": partition,
             "covers": [{"topic": topic, "next_offset": 0} for topic in SUBMISSION_TOPICS],
+            "claims": (number // partitions + 1) * PER_RECORD,
+            "carried": [],
             "puts": [{"key": secrets.token_bytes(16), "value": claim} for _ in range(PER_RECORD)],
             "moves": [],
             "forgets": [],

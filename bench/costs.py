@@ -360,7 +360,7 @@ def _restored(bench: BenchWorld) -> Iterator[Result]:
 
 def _restore_s(bench: BenchWorld, partition: int) -> float:
     began = time.perf_counter()
-    restore(bench.world.base, {}, [partition])
+    restore(bench.world.base, {}, {partition: 0})
     return time.perf_counter() - began
 
 
@@ -368,10 +368,12 @@ def _remember(bench: BenchWorld, partition: int, per_record: int) -> None:
     """Claims of one recipient each, as the hop writes them."""
     out = producer(bench.world.base)
     claim = pack(secrets.token_bytes(32), 0, now_ms(), Submitted.DOCUMENTS, [0], bytes((WAITING,)))
-    for _ in range(CLAIMS // per_record):
+    for number in range(CLAIMS // per_record):
         fields = {
             "partition": partition,
             "covers": [{"topic": topic, "next_offset": 0} for topic in SUBMISSION_TOPICS],
+            "claims": (number + 1) * per_record,
+            "carried": [],
             "puts": [{"key": secrets.token_bytes(16), "value": claim} for _ in range(per_record)],
             "moves": [],
             "forgets": [],

@@ -17,6 +17,7 @@ from bench.given import DAY_MS, DAYS_PER_MONTH, KEYED_OUTPUTS, SECONDS_PER_HOUR,
 from exchange.backbone.hop import POLL_S
 from exchange.backbone.lanes import BATCH_RECORDS_MAX
 from exchange.pipeline.store import REMEMBER_MS
+from exchange.pipeline.sweep import BURDEN_MIN, CARRIED_BYTES
 
 LEVELS = 4
 """An inbox topic each, with `Cluster.inbox_partitions` partitions."""
@@ -145,7 +146,6 @@ class Plan:
     worker_memory_gb: float
     worker_claims: float
     restore_s: float
-    restore_months_max: float
     brokers: int
     brokers_for: str
     broker_disk_tb: float
@@ -171,8 +171,7 @@ def plan(times: float, nation: Nation, costs: Costs, cluster: Cluster, machines:
     brokers, brokers_for = _brokers(said, peak, workers, mix, disk_tb, traffic, costs, cluster, machines)
     history = nation.documents_per_month * times * nation.horizon_months
     events = history * nation.statements_per_document
-    restore_us = costs.restore_claim_us + costs.restore_record_us * office.sources / office.statements
-    restore_s = events * restore_us / 1e6 / workers
+    restore_s = _restore_s(claims / workers, cluster.keyed_partitions / workers, costs)
     database_tb = (
         history * (costs.document_trace_bytes + nation.statuses_per_document * costs.status_trace_bytes) / 1e12
     )
@@ -201,7 +200,6 @@ def plan(times: float, nation: Nation, costs: Costs, cluster: Cluster, machines:
         worker_memory_gb=_memory_gb(claims / workers, costs),
         worker_claims=claims / workers,
         restore_s=restore_s,
-        restore_months_max=nation.horizon_months * machines.restore_s_max / restore_s,
         brokers=brokers,
         brokers_for=brokers_for,
         broker_disk_tb=disk_tb / brokers,
@@ -220,6 +218,13 @@ def _claims(nation: Nation, times: float) -> float:
     in_window = months * nation.statements_per_document
     for_ever = max(nation.horizon_months - months, 0) * nation.unfinished_share
     return nation.documents_per_month * times * (in_window + for_ever)
+
+
+def _restore_s(claims: float, partitions: float, costs: Costs) -> float:
+    """What a worker reads at most of the changelogs of its partitions, just before a sweep is whole (see `Sweep`)."""
+    carrying = claims * CLAIM_ENTRY_BYTES / CARRIED_BYTES
+    read_claims = BURDEN_MIN * partitions + 3 * claims
+    return (read_claims * costs.restore_claim_us + carrying * costs.restore_record_us) / 1e6
 
 
 def _memory_gb(claims: float, costs: Costs) -> float:
@@ -262,6 +267,9 @@ def _bytes_per_document(nation: Nation, batch: Batch, costs: Costs) -> Iterator[
         document, status = costs.document_bytes.get(shelf, 0.0), costs.status_bytes.get(shelf, 0.0)
         yield shelf, document + nation.statuses_per_document * status + deltas * costs.delta_bytes.get(shelf, 0.0)
 
+
+CLAIM_ENTRY_BYTES = 75
+"""A claim of one or two recipients as a changelog record holds it, key and all."""
 
 BROKERS_MAX = 1_000
 """More than that means: not this way."""

@@ -78,6 +78,8 @@ class Claims:
             reached.update(covers)
             met = met or covers == committed
             self._forgotten.update(_short(key) for key in record["forgets"])
+            for carried in record.get("carried", ()):
+                self._carry(carried["key"], carried["value"])
             for put in record["puts"]:
                 self._put(put["key"], put["value"])
         if not met:
@@ -94,6 +96,17 @@ class Claims:
             self._findings.add("audit.doubled_claim", Coordinates(topic, self._number, offset), "put again")
         else:
             logged.add(offset, hash((key, digest)))
+
+    def _carry(self, key: bytes, value: bytes) -> None:
+        """What a sweep carries on must have been put before: a restore takes its word for it."""
+        digest, offset, _, place = _CLAIM.unpack_from(value)
+        topic = SUBMISSION_TOPICS[place]
+        logged, content = self._logged[topic], hash((key, digest))
+        if self._cut.covers(topic, self._number, offset) and all(
+            logged.contents[index] != content for index in logged.at(offset)
+        ):
+            at = Coordinates(topic, self._number, offset)
+            self._findings.add("audit.altered_claim", at, "the store's log carries on what was never put")
 
     def _find_twins(self) -> None:
         twins: set[int] = set()

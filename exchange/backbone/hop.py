@@ -31,11 +31,11 @@ import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from exchange.agencies.entries import SettingAside
-from exchange.backbone.changelog import restore
+from exchange.backbone.changelog import note, restore, whole_from
 from exchange.backbone.clients import Config, error_of, member, transactional_producer
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.lanes import Lanes
-from exchange.backbone.offsets import await_stable, committed
+from exchange.backbone.offsets import await_stable, committed, committed_with_notes, ends
 from exchange.backbone.reading import record_of
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.backbone.verifying import Verifying
@@ -175,6 +175,7 @@ class Hop:
     ) -> int:
         """Take submissions from `start` until the output bound; returns where to go on."""
         owned = self._owned
+        self._begin_sweeps(owned)
         decisions = Decisions(self._rules, self._router, owned.stores, owned.positions)
         end = start
         while end < len(submissions) and decisions.outputs.size_bytes < OUTPUT_BYTES_MAX:
@@ -183,7 +184,9 @@ class Hop:
         records = decisions.records(int(time.time() * 1000))
         after = decisions.outputs.next_offsets()
         self._probe("decided")
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in after.items()]
+        offsets = [
+            TopicPartition(*position, offset, note(owned.stores[position[1]])) for position, offset in after.items()
+        ]
         self._transactions.write(records, offsets, owned.group)
         for partition in {partition for _, partition in after}:
             owned.stores[partition].apply()
@@ -202,6 +205,12 @@ class Hop:
             raise
         except Exception as exc:
             raise InvariantBroken(f"deciding failed on {submission.place}: {exc!r}", submission.place) from exc
+
+    def _begin_sweeps(self, owned: Owned) -> None:
+        """Begin those that are due, before anything is written that they needn't carry."""
+        for partition, store in owned.stores.items():
+            if store.is_sweep_due:
+                store.begin_sweep(ends(self._consumer, CHANGELOG, partition)[1])
 
     def _rewind(self) -> None:
         """After an abort: forget what was staged, and take over anew what is ours; see there."""
@@ -252,14 +261,16 @@ class Hop:
         Raises: Unavailable (nothing is taken over: do it again), InvariantBroken.
         """
         began = time.monotonic()
-        positions = committed(self._consumer, partitions)
+        found = committed_with_notes(self._consumer, partitions)
+        positions = {position: offset for position, (offset, _) in found.items()}
+        notes = {position: text for position, (_, text) in found.items()}
         inboxes = [(topic, p) for topic in INBOX_TOPICS.values() for p in range(self._rules.inbox_partitions)]
         await_stable(self._base, [*((CHANGELOG, partition) for partition in partitions), *inboxes])
         kept = {p: self._last_owned.stores[p] for p in partitions if self._is_current(p, positions)}
         missing = [p for p in partitions if p not in kept]
         wanted = {(topic, p): offset for (topic, p), offset in positions.items() if p in missing}
         try:
-            stores = kept | restore(self._base, wanted, missing)
+            stores = kept | restore(self._base, wanted, {p: whole_from(notes, p) for p in missing})
         except InvariantBroken as exc:
             if committed(self._consumer, partitions) != positions:
                 raise Unavailable(
@@ -270,7 +281,15 @@ class Hop:
         self._assignment = None
         seconds = round(time.monotonic() - began, 3)
         claims = sum(len(store) for store in stores.values())
-        log.info("hop.assigned", worker=self._rules.worker, partitions=partitions, claims=claims, seconds=seconds)
+        whole = {partition: store.sweep.whole_from for partition, store in stores.items()}
+        log.info(
+            "hop.assigned",
+            worker=self._rules.worker,
+            partitions=partitions,
+            claims=claims,
+            whole_from=whole,
+            seconds=seconds,
+        )
 
     def _is_current(self, partition: int, positions: dict[Position, int]) -> bool:
         last = self._last_owned

@@ -60,6 +60,14 @@ def ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
 def committed(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
     """The next offset, by the consumer's group, of every submission topic in these partitions; 0 if none.
 
+    Raises: as `committed_with_notes`.
+    """
+    return {position: offset for position, (offset, _) in committed_with_notes(consumer, partitions).items()}
+
+
+def committed_with_notes(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, int], tuple[int, str]]:
+    """The same, and with each offset what was noted with it: Kafka's offset metadata.
+
     A group whose coordinator is just starting is asked again for `LEADER_TIMEOUT_S`.
     Raises: Unavailable, Fenced.
     """
@@ -73,11 +81,12 @@ def committed(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, 
             if exc.args[0].code() not in _NO_COORDINATOR or time.monotonic() > deadline:
                 raise error(exc) from exc
         time.sleep(_POLL_S)
-    positions: dict[tuple[str, int], int] = {}
+    positions: dict[tuple[str, int], tuple[int, str]] = {}
     for answer in answered:
         if answer.error is not None:
             raise error_of(answer.error)
-        positions[answer.topic, answer.partition] = 0 if answer.offset == OFFSET_INVALID else answer.offset
+        offset = 0 if answer.offset == OFFSET_INVALID else answer.offset
+        positions[answer.topic, answer.partition] = offset, answer.metadata or ""
     return positions
 
 

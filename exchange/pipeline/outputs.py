@@ -197,6 +197,7 @@ class Outputs:
         self.size_bytes += len(record.value)
 
     def _changelog(self, partition: int, store: PartitionStore) -> OutRecord:
+        carried = store.carry()
         puts, moves, forgets = store.changes
         after = self.next_offsets()
         fields = {
@@ -208,6 +209,8 @@ class Outputs:
                 }
                 for topic in SUBMISSION_TOPICS
             ],
+            "claims": store.claims_after,
+            "carried": [{"key": key, "value": value} for key, value in carried],
             "puts": [{"key": key, "value": value} for key, value in puts],
             "moves": [{"key": key, "index": place, "state": state} for key, place, state in moves],
             "forgets": forgets,

@@ -2,7 +2,7 @@
 
 Guarantees: a change is *staged* first and visible at once within the batch, but nothing outlives `drop` unless
 `apply` was called, which the hop does only after its transaction committed. Everything applied can be put back
-from the changelog record that `changes` returns.
+from the changelog: its records hold what `changes` says, and what the `sweep` carries.
 
 A claim is one `bytes` value, so a million of them fit in 250 MB::
 
@@ -19,6 +19,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from exchange.errors import InvariantBroken
+from exchange.pipeline.sweep import Put, Sweep, burden_of
 from exchange.statements import SUBMISSION_TOPICS
 from exchange.statements.chain import MAIN, UNDELIVERABLE, WITHDRAWN
 from exchange.statements.status import FINISHED, REFUSED
@@ -28,13 +30,6 @@ REMEMBER_MS = 46 * 86_400_000
 
 _HEAD = struct.Struct("<32sQQBI")
 _FINAL = frozenset({REFUSED, FINISHED, WITHDRAWN, UNDELIVERABLE})
-
-
-class Put(NamedTuple):
-    """A claim made: key (16 bytes) and packed value."""
-
-    key: bytes
-    value: bytes
 
 
 class Move(NamedTuple):
@@ -94,15 +89,34 @@ class Changes(NamedTuple):
 class PartitionStore:
     """The claims of one partition, with the staged ones of the batch under way."""
 
-    __slots__ = ("_applied", "_staged", "changes")
+    __slots__ = ("_applied", "_staged", "changes", "sweep")
 
-    def __init__(self) -> None:
-        self._applied: dict[bytes, bytes] = {}
+    def __init__(self, claims: dict[bytes, bytes] | None = None, sweep: Sweep | None = None) -> None:
+        self._applied = claims if claims is not None else {}
         self._staged: dict[bytes, bytes] = {}
         self.changes = Changes([], [], [])
+        self.sweep = sweep or Sweep()
 
     def __len__(self) -> int:
         return len(self._applied)
+
+    @property
+    def is_sweep_due(self) -> bool:
+        """Whether to `begin_sweep`, before the next batch."""
+        return self.sweep.is_due(len(self._applied))
+
+    def begin_sweep(self, at: int) -> None:
+        """Begin to carry on all claims; no record of the changelog from now on has an offset below `at`."""
+        self.sweep.begin(at, self._applied)
+
+    def carry(self) -> list[Put]:
+        """What the sweep carries on with the batch under way, as it was before it."""
+        return self.sweep.take(self._applied, sum(len(put.value) for put in self.changes.puts))
+
+    @property
+    def claims_after(self) -> int:
+        """How many claims there will be once what is staged is applied."""
+        return len(self._applied) + len(self.changes.puts) - len(self.changes.forgets)
 
     def get(self, key: bytes) -> Claim | None:
         """The claim, as this batch has left it so far; None if nobody holds the key."""
@@ -139,9 +153,11 @@ class PartitionStore:
 
     def apply(self) -> None:
         """The transaction committed: make what is staged last."""
+        puts, moves, forgets = self.changes
         self._applied.update(self._staged)
-        for key in self.changes.forgets:
+        for key in forgets:
             del self._applied[key]
+        self.sweep.apply(len(puts) + len(moves) + len(forgets))
         self.drop()
 
     def drop(self) -> None:
@@ -149,14 +165,50 @@ class PartitionStore:
         self._staged = {}
         self.changes = Changes([], [], [])
 
-    def restore(self, puts: Sequence[Put], moves: Sequence[Move], forgets: Sequence[bytes]) -> None:
-        """Apply one changelog record."""
-        for key, value in puts:
-            self._applied[key] = value
+
+class Restoring:
+    """Putting a store together from its changelog, record by record, in their order.
+
+    `whole_from`: the offset that is read from, where a whole sweep began. What is said there of a claim that has not
+    been met yet is passed over: it comes, as it was after that, carried by the sweep. 0: read from the beginning.
+    """
+
+    def __init__(self, whole_from: int = 0) -> None:
+        self._whole_from = whole_from
+        self._claims: dict[bytes, bytes] = {}
+        self._burden = 0
+
+    def add(self, carried: Sequence[Put], puts: Sequence[Put], moves: Sequence[Move], forgets: Sequence[bytes]) -> None:
+        """Apply one changelog record. Raises: InvariantBroken: it speaks of a claim that was never made."""
+        claims = self._claims
+        claims.update(carried)
+        claims.update(puts)
         for key, place, state in moves:
-            self._applied[key] = _moved(self._applied[key], place, state)
+            if self._has(key):
+                claims[key] = _moved(claims[key], place, state)
         for key in forgets:
-            del self._applied[key]
+            if self._has(key):
+                del claims[key]
+        self._burden += burden_of(len(carried) + len(puts) + len(moves) + len(forgets))
+
+    def _has(self, key: bytes) -> bool:
+        if key not in self._claims and not self._whole_from:
+            raise InvariantBroken(f"the changelog speaks of claim {key.hex()}, which it never made")
+        return key in self._claims
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def store(self) -> PartitionStore:
+        """The store as of the last record; claims from the middle of a log are put in order of age."""
+        if self._whole_from:
+            self._claims = dict(sorted(self._claims.items(), key=_age))
+        return PartitionStore(self._claims, Sweep(self._whole_from, self._burden))
+
+
+def _age(item: tuple[bytes, bytes]) -> int:
+    append_ms: int = _HEAD.unpack_from(item[1])[2]
+    return append_ms
 
 
 def _first(entries: dict[bytes, bytes], most: int) -> Iterator[bytes]:

@@ -7,6 +7,11 @@ import time
 
 import pytest
 
+from exchange.backbone.changelog import whole_from
+from exchange.backbone.clients import reader
+from exchange.backbone.hop import GROUP
+from exchange.backbone.offsets import committed_with_notes
+from exchange.cli.world import World
 from exchange.local.waiting import wait_until
 from tests.support.load import Loaded, next_offsets
 from tests.support.workers import WITHIN_S, Worker, await_owners, crew
@@ -47,6 +52,32 @@ def test_a_killed_workers_partitions_go_on_within_10_s(loaded: Loaded) -> None:
         print(f"taken over after {taken_over_s:.1f} s, restarted after {restarted_s:.1f} s")  # noqa: T201  pytest -s
         assert max(taken_over_s, restarted_s) <= RECOVERY_S_MAX
         loaded.balanced()
+
+
+def test_a_restore_begins_where_the_last_whole_sweep_did_and_no_id_is_forgotten(loaded: Loaded) -> None:
+    worker = Worker(loaded.world, "hop-1")
+    with crew(loaded.world, worker):
+        await_owners(loaded.world, "hop-1")
+        with loaded.load():
+            assert wait_until(lambda: all(noted(loaded.world).values()), WITHIN_S), noted(loaded.world)
+            worker.signal(signal.SIGKILL)
+            worker.ends()
+            left, told_before = noted(loaded.world), len(worker.output_file.read_bytes())
+            worker.start()
+            loaded.await_progress(100)
+        loaded.balanced()
+        told = worker.output_file.read_bytes()[told_before:].decode()
+        assert f"whole_from={left}" in told
+
+
+def noted(world: World) -> dict[int, int]:
+    """Where a restore of each partition would begin, as noted with the committed offsets."""
+    asking, partitions = reader(world.base, group_id=GROUP), range(world.layout.keyed)
+    try:
+        notes = {at: note for at, (_, note) in committed_with_notes(asking, partitions).items()}
+    finally:
+        asking.close()
+    return {partition: whole_from(notes, partition) for partition in partitions}
 
 
 def test_a_worker_killed_while_it_restores_leaves_nothing_half_restored(loaded: Loaded) -> None:

@@ -4,7 +4,8 @@ Arguments: the home, the worker's name, the file in which it finds its plan (see
 of `Worker.dawdle` and `Worker.is_restoring`). Then, for a bug of our own, ``--bug-in gate|decide --marked TEXT`` makes
 that step fail on records that hold the text; ``--transaction-ms`` keeps its transactions open for so long after it fell
 asleep; ``--restoring kill|stop`` kills it in the midst of a restore, or stops it at its beginning; ``--through`` is the
-address by which it reaches the broker; ``--clock`` a file that holds how many seconds its clock is ahead.
+address by which it reaches the broker; ``--clock`` a file that holds how many seconds its clock is ahead. Its sweeps
+begin early, so that they run through all that is done to it.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from confluent_kafka import Consumer, Message
 
 from exchange.backbone import changelog, clients, hop, verifying
 from exchange.backbone.clients import connection, member
-from exchange.backbone.offsets import committed
+from exchange.backbone.offsets import committed_with_notes
 from exchange.backbone.reading import Read, read_to_end
 from exchange.cli.running import make_hop, run_to_its_end, stop_on_signals
 from exchange.cli.world import World
 from exchange.local.home import Home
+from exchange.pipeline import sweep
 from exchange.pipeline.decide import Decisions
 from exchange.signatures import enter
 
@@ -147,6 +149,7 @@ def main() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    sweep.BURDEN_MIN, sweep.CARRIED_BYTES = 300, 1500
     if asked.bug_in:
         stumble(asked.bug_in, asked.marked.encode())
     if asked.clock is not None:
@@ -155,11 +158,11 @@ def main() -> None:
     dawdling = asked.plan.with_suffix(".dawdle")
     patch.object(hop, "member", lambda *what: Dawdling(member(*what), dawdling)).start()
 
-    def announced(*what: Any) -> dict[tuple[str, int], int]:  # noqa: ANN401
+    def announced(*what: Any) -> dict[tuple[str, int], tuple[int, str]]:  # noqa: ANN401
         asked.plan.with_suffix(".restoring").touch()
-        return committed(*what)
+        return committed_with_notes(*what)
 
-    patch.object(hop, "committed", announced).start()
+    patch.object(hop, "committed_with_notes", announced).start()
     if asked.restoring:
         interrupted = killed_after_a_portion if asked.restoring == "kill" else stopped_before
         patch.object(changelog, "read_to_end", interrupted).start()

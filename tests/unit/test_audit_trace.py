@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exchange.pipeline.store import Put, claim_key, pack, unpack
+from exchange.pipeline.store import claim_key, pack, unpack
 from exchange.statements import Fields
 from tests.unit.audit_spoiling import change_event, delivery_of, events, events_of, found, of
 from tests.unit.audited_world import World, document, lively, status
@@ -167,6 +167,6 @@ class TestAcceptance:
         store, ordinal = world._stores[at.partition], world.directory.latest().ordinal
         claim = unpack(store._applied[claim_key("G01/d1", "G01", "d1")])
         to_both = pack(claim.digest, 0, claim.append_ms, claim.topic, [ordinal("H01"), ordinal("H02")], bytes(2))
-        store.restore([Put(claim_key("G01/d1", "G01", "d1"), to_both)], [], [])
+        store._applied[claim_key("G01/d1", "G01", "d1")] = to_both
         world.hop()
         assert found(world.balance()) == [("audit.receipt_without_delivery", "s1")]

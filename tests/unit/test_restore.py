@@ -26,7 +26,8 @@ def batch(number: int, next_offset: int) -> Read:
         {"topic": topic, "next_offset": next_offset if topic == Topic.DOCUMENTS else 0} for topic in SUBMISSION_TOPICS
     ]
     puts = [{"key": KEYS[number], "value": claim}]
-    value = schema("changelog").encode({"partition": 0, "covers": covers, "puts": puts, "moves": [], "forgets": []})
+    fields = {"partition": 0, "covers": covers, "claims": number + 1, "carried": [], "puts": puts}
+    value = schema("changelog").encode(fields | {"moves": [], "forgets": []})
     return Read("store", 0, 2 * number, 1_000, b"0", value)
 
 
@@ -38,7 +39,7 @@ def restored(monkeypatch: pytest.MonkeyPatch, log: Sequence[Read], committed: in
 
     monkeypatch.setattr(changelog, "read_to_end", read_to_end)
     positions = {(topic, 0): committed if topic == Topic.DOCUMENTS else 0 for topic in SUBMISSION_TOPICS}
-    return restore({}, positions, [0])[0]
+    return restore({}, positions, {0: 0})[0]
 
 
 def test_a_store_that_covers_what_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +52,7 @@ def test_offsets_are_asked_first_then_open_transactions_awaited_then_the_changel
 ) -> None:
     """Any other order can miss what a zombie still commits."""
     order: list[str] = []
-    positions = {(topic, 0): 0 for topic in SUBMISSION_TOPICS}
+    found = {(topic, 0): (0, "") for topic in SUBMISSION_TOPICS}
 
     def step(name: str, answer: object) -> Callable[..., object]:
         def noted(*_: object) -> object:
@@ -60,7 +61,7 @@ def test_offsets_are_asked_first_then_open_transactions_awaited_then_the_changel
 
         return noted
 
-    monkeypatch.setattr(hop, "committed", step("committed", positions))
+    monkeypatch.setattr(hop, "committed_with_notes", step("committed", found))
     monkeypatch.setattr(hop, "await_stable", step("stable", None))
     monkeypatch.setattr(hop, "restore", step("restored", {0: PartitionStore()}))
     nothing = Owned({}, {}, Mock(), None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exchange.pipeline.store import REMEMBER_MS, Move, PartitionStore, Put, claim_key, pack, unpack
+from exchange.pipeline.store import REMEMBER_MS, Move, PartitionStore, Restoring, claim_key, pack, unpack
+from exchange.pipeline.sweep import Put
 from exchange.signatures.gate import AGE_MS_MAX
 from exchange.statements import Topic
 
@@ -62,17 +63,17 @@ def test_a_dropped_move_leaves_the_applied_state() -> None:
 
 
 def test_restoring_the_changes_gives_the_same_store() -> None:
-    first, second = PartitionStore(), PartitionStore()
+    first, restoring = PartitionStore(), Restoring()
     first.put(b"a" * 16, claim())
     first.move(b"a" * 16, 0, 1)
     puts, moves, forgets = first.changes
-    second.restore(puts, moves, forgets)
+    restoring.add([], puts, moves, forgets)
     first.apply()
-    assert second.get(b"a" * 16) == first.get(b"a" * 16)
+    assert restoring.store().get(b"a" * 16) == first.get(b"a" * 16)
     first.move(b"a" * 16, 0, 6)
-    second.restore([], [Move(b"a" * 16, 0, 6)], [])
+    restoring.add([], [], [Move(b"a" * 16, 0, 6)], [])
     first.apply()
-    assert second.get(b"a" * 16) == first.get(b"a" * 16)
+    assert restoring.store().get(b"a" * 16) == first.get(b"a" * 16)
 
 
 def test_a_clock_an_hour_or_a_day_ahead_makes_nothing_be_forgotten_that_the_gate_still_accepts() -> None:
@@ -95,9 +96,9 @@ def test_old_final_claims_leave_and_unfinished_ones_stay() -> None:
     store.apply()
     store.forget(46 * DAY_MS, 100)
     assert store.changes.forgets == [b"f" * 16]
-    restored = PartitionStore()
-    restored.restore([Put(b"f" * 16, claim())], [], store.changes.forgets)
-    assert len(restored) == 0
+    restoring = Restoring()
+    restoring.add([], [Put(b"f" * 16, claim())], [], store.changes.forgets)
+    assert len(restoring.store()) == 0
     store.apply()
     assert store.get(b"f" * 16) is None
     assert store.get(b"w" * 16) is not None
