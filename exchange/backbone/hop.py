@@ -70,8 +70,10 @@ class Owned:
 
     positions: dict[Position, int]
     stores: dict[int, PartitionStore]
-    lanes: Lanes
     group: Any
+
+
+NOTHING = Owned({}, {}, None)
 
 
 class Hop:
@@ -86,8 +88,9 @@ class Hop:
         self._verifying = verifying
         self._probe = probe
         self._consumer: Consumer = member(base, GROUP, rules.worker)
+        self._lanes = Lanes(self._consumer, base)
         self._transactions = Transactions(transactional_producer(base, f"{GROUP}-{rules.worker}"), probe)
-        self._owned = self._last_owned = self._nothing()
+        self._owned = self._last_owned = NOTHING
         self._assignment: list[int] | None = None
         """Partitions assigned to us but not yet taken over."""
         self._is_ending = False
@@ -118,7 +121,7 @@ class Hop:
             self._hear()
         self._is_ending = True
         with self._transactions.watchdog.over("close"):
-            self._consumer.close()
+            self._lanes.close()
 
     def _turn(self) -> None:
         """Read, verify and commit one batch, in as many transactions as its outputs need."""
@@ -127,7 +130,6 @@ class Hop:
             self._hear()
         if self._assignment is not None:
             self._take_over(self._assignment)
-        self._owned.lanes.arrange(self._owned.positions)
         submissions = self._poll()
         if not submissions:
             return
@@ -136,25 +138,24 @@ class Hop:
         start = 0
         while start < len(submissions):
             start = self._transact(submissions, verdicts, start)
-        self._owned.lanes.served(submissions, self._owned.positions)
 
     def _poll(self) -> list[Submission]:
         """Read the next batch, bounded by records, bytes and time; urgent first, each log in its order.
 
         Empty when partitions moved meanwhile: what was read before that is read again by whoever holds them now.
         """
-        owned = self._owned
-        submissions: list[Submission] = []
-        size, deadline, most = 0, time.monotonic() + POLL_S, owned.lanes.batch_records_max
+        owned, deadline, most = self._owned, time.monotonic() + POLL_S, self._lanes.batch_records_max
+        submissions = [_submission(message) for message in self._lanes.urgent(most)]
+        size = sum(len(submission.value) for submission in submissions)
         while len(submissions) < most and size < BATCH_BYTES_MAX:
             asked = min(POLL_RECORDS, most - len(submissions))
-            messages = self._consumer.consume(asked, timeout=max(deadline - time.monotonic(), 0.0))
-            read = [_submission(message) for message in messages]
+            pause_s = 0.0 if submissions else max(deadline - time.monotonic(), 0.0)
+            read = [_submission(message) for message in self._lanes.others(asked, pause_s)]
             if self._owned is not owned or self._assignment is not None:
                 return []
             size += sum(len(submission.value) for submission in read)
             submissions += read
-            if len(messages) < asked:
+            if len(read) < asked:
                 break
         if submissions:
             self._probe("polled")
@@ -219,13 +220,6 @@ class Hop:
         if self._owned.stores:
             self._assignment = sorted(self._owned.stores)
 
-    def _read_from(self, owned: Owned) -> None:
-        """Read every input from its position, with no lane paused (a pause would survive)."""
-        inputs = [TopicPartition(t, p, offset) for (t, p), offset in owned.positions.items()]
-        self._consumer.assign(inputs)
-        self._consumer.resume(inputs)
-        self._owned = self._last_owned = replace(owned, lanes=Lanes(self._consumer, owned.positions))
-
     def _follow_directory(self) -> None:
         if self._directory.poll() or self._router.view.offset != self._directory.directory.next_offset:
             view = self._directory.directory.latest()
@@ -237,10 +231,10 @@ class Hop:
         partitions = sorted({tp.partition for tp in assigned})
         if len(assigned) != len(partitions) * len(SUBMISSION_TOPICS):
             raise InvariantBroken(f"inputs are not co-partitioned: {assigned}")
-        consumer.assign([])
+        self._lanes.stop()
         if self._is_ending:  # while it closes, the client still tells of what came before; the group is left by then
             return
-        self._owned = replace(self._nothing(), group=consumer.consumer_group_metadata())
+        self._owned = replace(NOTHING, group=consumer.consumer_group_metadata())
         self._assignment = partitions
 
     def _hear(self) -> None:
@@ -277,7 +271,8 @@ class Hop:
                     "kafka.moved_on", "others hold these partitions since their offsets were read"
                 ) from exc
             raise
-        self._read_from(replace(self._owned, positions=positions, stores=stores))
+        self._lanes.start(positions)
+        self._owned = self._last_owned = replace(self._owned, positions=positions, stores=stores)
         self._assignment = None
         seconds = round(time.monotonic() - began, 3)
         claims = sum(len(store) for store in stores.values())
@@ -297,12 +292,10 @@ class Hop:
             positions[topic, partition] == last.positions[topic, partition] for topic in SUBMISSION_TOPICS
         )
 
-    def _nothing(self) -> Owned:
-        return Owned({}, {}, Lanes(self._consumer, {}), None)
-
     def _revoked(self, _: Consumer, revoked: list[TopicPartition]) -> None:
         """No transaction is open across a poll, so there is nothing to finish; nothing is ours from here on."""
-        self._owned, self._assignment = self._nothing(), None
+        self._lanes.lose()
+        self._owned, self._assignment = NOTHING, None
         log.info("hop.revoked", worker=self._rules.worker, partitions=sorted({tp.partition for tp in revoked}))
 
 

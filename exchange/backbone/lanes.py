@@ -1,43 +1,39 @@
-"""Urgent first, in one consumer: the bulk partitions rest while urgent records really wait.
+"""Urgent first: urgent records come over a consumer of their own.
 
-Guarantees: of five batches that carry anything, bulk is in at least one, whatever the urgent lane holds: once its
-turn has come it stays resumed until a batch has brought bulk records (a fetch takes longer than a poll), or none
-wait. "Waits" compares the broker's end of a log, as the last fetch told it, with our own position. Outside principals
-can't open transactions on the submission topics, so their last stable offset is that end; should it not be, the share
-keeps bulk alive.
+A client hands out records in the order in which it fetched them, and with a backlog it has fetched a second's work: in
+one consumer an urgent record would wait behind all of that. Which partitions are ours, the member of the group says;
+the other consumer belongs to none.
+
+Guarantees: urgent records that have arrived come into the next batch, before all others; a fifth of each batch is for
+those others, whatever the urgent lane holds. Nothing is handed out that was fetched before the last `start`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
+from exchange.backbone.clients import Config, reader
 from exchange.pipeline.outputs import Position
-from exchange.pipeline.submission import Submission
 from exchange.statements import Topic
 
 BULK_SHARE = 5
 BATCH_RECORDS_MAX = 2_000
 """Each transaction costs about thirty requests, whatever it holds."""
 BATCH_RECORDS_SHORT = 250
-"""While urgent records come: each of them waits for the batch that is under way, and that for its requests."""
+"""While urgent records come: each of them waits for the batch that is under way, and for its own."""
 SHORT_FOR_S = 2.0
 """How long batches stay short after an urgent record."""
 
-_BULK = frozenset({Topic.DOCUMENTS, Topic.REPORTS})
-
 
 class Lanes:
-    """The pause state of one consumer. Make a new one at each assignment, with nothing paused."""
+    """What a worker reads by: `member`, of the group, for all but the urgent lane, and a consumer for that."""
 
-    def __init__(self, consumer: Consumer, positions: Mapping[Position, int]) -> None:
-        self._consumer = consumer
-        self._urgent = [TopicPartition(t, p) for t, p in positions if t == Topic.DOCUMENTS_URGENT]
-        self._bulk = [TopicPartition(t, p) for t, p in positions if t in _BULK]
-        self._paused = False
-        self._without_bulk = 0
+    def __init__(self, member: Consumer, base: Config) -> None:
+        self._member = member
+        self._express = reader(base)
         self._short_until = 0.0
 
     @property
@@ -45,28 +41,36 @@ class Lanes:
         """How many records the next batch may hold."""
         return BATCH_RECORDS_SHORT if time.monotonic() < self._short_until else BATCH_RECORDS_MAX
 
-    def arrange(self, positions: Mapping[Position, int]) -> None:
-        """Before a poll: pause bulk if urgent records wait and it isn't bulk's turn, else resume it."""
-        rest = self._without_bulk < BULK_SHARE - 1 and self._waits(self._urgent, positions)
-        if rest and not self._paused:
-            self._consumer.pause(self._bulk)
-        elif self._paused and not rest:
-            self._consumer.resume(self._bulk)
-        self._paused = rest
+    def start(self, positions: Mapping[Position, int]) -> None:
+        """Read every input from its position."""
+        inputs = [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
+        self._express.assign([at for at in inputs if at.topic == Topic.DOCUMENTS_URGENT])
+        self._member.assign([at for at in inputs if at.topic != Topic.DOCUMENTS_URGENT])
 
-    def served(self, batch: Iterable[Submission], positions: Mapping[Position, int]) -> None:
-        """After a batch: whose turn is it next, and for how much?"""
-        topics = {submission.topic for submission in batch}
-        if Topic.DOCUMENTS_URGENT in topics:
+    def stop(self) -> None:
+        """Read nothing, until `start`."""
+        self.lose()
+        self._member.assign([])
+
+    def lose(self) -> None:
+        """Within the member's word that its partitions are taken from it: the urgent ones are, too."""
+        self._express.assign([])
+
+    def urgent(self, most: int) -> list[Message]:
+        """The urgent records that have arrived, of a batch that holds `most`."""
+        messages = self._express.consume(most - most // BULK_SHARE, timeout=0.0)
+        if messages:
             self._short_until = time.monotonic() + SHORT_FOR_S
-        if topics & _BULK or not self._waits(self._bulk, positions):
-            self._without_bulk = 0
-        else:
-            self._without_bulk += 1
+        return messages
 
-    def _waits(self, partitions: Sequence[TopicPartition], positions: Mapping[Position, int]) -> bool:
-        for partition in partitions:
-            _, high = self._consumer.get_watermark_offsets(partition, cached=True)
-            if high > positions[partition.topic, partition.partition]:
-                return True
-        return False
+    def others(self, most: int, timeout_s: float) -> list[Message]:
+        """Up to `most` records of all other lanes, waited for until there are so many or the time is up.
+
+        Rebalances are told of in here.
+        """
+        return self._member.consume(most, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._express.close()
+        self._member.close()

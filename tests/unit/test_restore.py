@@ -9,7 +9,7 @@ import pytest
 
 from exchange.backbone import changelog, hop
 from exchange.backbone.changelog import restore
-from exchange.backbone.hop import Hop, Owned
+from exchange.backbone.hop import NOTHING, Hop
 from exchange.backbone.reading import Read
 from exchange.errors import InvariantBroken
 from exchange.pipeline.store import PartitionStore, pack
@@ -64,8 +64,7 @@ def test_offsets_are_asked_first_then_open_transactions_awaited_then_the_changel
     monkeypatch.setattr(hop, "committed_with_notes", step("committed", found))
     monkeypatch.setattr(hop, "await_stable", step("stable", None))
     monkeypatch.setattr(hop, "restore", step("restored", {0: PartitionStore()}))
-    nothing = Owned({}, {}, Mock(), None)
-    worker = Mock(_base={}, _rules=Mock(inbox_partitions=1), _owned=nothing, _last_owned=nothing)
+    worker = Mock(_base={}, _rules=Mock(inbox_partitions=1), _owned=NOTHING, _last_owned=NOTHING)
     worker._is_current.return_value = False
     Hop._take_over(worker, [0])
     assert order == ["committed", "stable", "restored"]
