@@ -96,7 +96,8 @@ def test_a_record_that_cannot_be_read_is_our_bug(damage: bytes) -> None:
 
 
 def test_a_record_of_another_schema_is_our_bug() -> None:
-    other = schema("changelog").encode({"partition": 3, "covers": [], "puts": [], "moves": [], "forgets": []})
+    fields = {"partition": 3, "covers": [], "claims": 0, "carried": [], "puts": [], "moves": [], "forgets": []}
+    other = schema("changelog").encode(fields)
     with pytest.raises(InvariantBroken, match="changelog among the trace"):
         Portion().add(3, 0, other)
 
