@@ -57,6 +57,21 @@ def ends(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         time.sleep(_POLL_S)
 
 
+def first_since(consumer: Consumer, topic: str, partition: int, ms: int) -> int:
+    """The first offset that was appended at that time (ms since 1970 UTC) or later; the end, if there is none.
+
+    Raises: Unavailable, Fenced.
+    """
+    try:
+        (found,) = consumer.offsets_for_times([TopicPartition(topic, partition, ms)], timeout=ANSWER_TIMEOUT_S)
+    except KafkaException as exc:
+        raise error(exc) from exc
+    if found.error is not None:
+        raise error_of(found.error)
+    offset: int = found.offset
+    return offset if offset >= 0 else ends(consumer, topic, partition)[1]
+
+
 def committed(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
     """The next offset, by the consumer's group, of every submission topic in these partitions; 0 if none.
 

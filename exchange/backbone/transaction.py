@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
@@ -24,6 +24,17 @@ CALL_TIMEOUT_S = 5.0
 CALL_STUCK_S = 10.0
 """A call that takes longer doesn't keep to its timeout: the process is killed, its successor restores."""
 COMMIT_TIMEOUT_S = 60.0
+
+
+class Removal(NamedTuple):
+    """Takes a key out of a compacted topic."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: None = None
+    traceparent: None = None
+
 
 Headers = list[tuple[str, str | bytes | None]] | None
 
@@ -43,7 +54,7 @@ class Transactions:
         self.watchdog = Watchdog(CALL_STUCK_S)
         self._until_done("init", lambda: producer.init_transactions(CALL_TIMEOUT_S))
 
-    def write(self, records: Sequence[OutRecord], offsets: list[TopicPartition], group: Any) -> None:  # noqa: ANN401
+    def write(self, records: Sequence[OutRecord | Removal], offsets: list[TopicPartition], group: Any) -> None:  # noqa: ANN401
         """Write one transaction. `group`: the consumer's ``consumer_group_metadata()``; None without offsets.
 
         Raises: Unavailable (aborted: seek back and try again), Fenced (exit).
@@ -64,7 +75,7 @@ class Transactions:
         except KafkaException as exc:
             self._abort(exc)
 
-    def _produce(self, records: Sequence[OutRecord]) -> None:
+    def _produce(self, records: Sequence[OutRecord | Removal]) -> None:
         produce = self._producer.produce
         half = len(records) // 2
         for number, record in enumerate(records):

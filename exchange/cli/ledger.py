@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from exchange.agencies import BACKBONE_CODE
 from exchange.backbone.objects import Objects
 from exchange.cli import world as worlds
 from exchange.cli.output import OUT, clock, print_json
@@ -19,6 +20,7 @@ from exchange.ledger import cosigning
 from exchange.ledger.checkpoint import open_checkpoint
 from exchange.ledger.keys import ensure_key, read_key
 from exchange.ledger.notes import COSIGNATURE, Line, NoteKey, VerifierKey, parse_note
+from exchange.ledger.promises import PromiseWriter, Signing
 from exchange.ledger.store import CHECKPOINT
 from exchange.ledger.witness import Witness, parse_request
 from exchange.ledger.writer import LedgerWriter
@@ -34,6 +36,7 @@ StateFolder = Annotated[Path, typer.Option("--state", help="The witness's own fo
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("write-ledger", hidden=True)(write)
+    app.command("sign-promises", hidden=True)(promise)
     app.add_typer(ledger, name="ledger")
     app.add_typer(witness, name="witness")
 
@@ -63,6 +66,14 @@ def write(context: typer.Context) -> None:
     world = worlds.of(context)
     stop = stop_on_signals()
     run_to_its_end(lambda: LedgerWriter(world.base, folder_of(world), key_of(world)).run(stop))
+
+
+def promise(context: typer.Context) -> None:
+    """Whoever gives the backbone's promises, and says which deadlines passed."""
+    world = worlds.of(context)
+    stop = stop_on_signals()
+    signing = Signing(world.authority.backbone.signing_key, BACKBONE_CODE)
+    run_to_its_end(lambda: PromiseWriter(world.base, signing).run(stop))
 
 
 @ledger.command()

@@ -18,12 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 
-import structlog
-
 from exchange.backbone.clients import Config, transactional_producer
 from exchange.backbone.following import Following, follow
 from exchange.backbone.objects import Objects
 from exchange.backbone.reading import SILENCE_TIMEOUT_S, Read, read_to_end
+from exchange.backbone.retrying import retried
 from exchange.backbone.transaction import Probe, Transactions
 from exchange.errors import Unavailable
 from exchange.ledger.leaves import SALT_BYTES, leaves, salted
@@ -36,7 +35,6 @@ EVENTS_MAX = 10_000
 LINGER_S = 0.9
 """With the time that a batch takes, a checkpoint a second."""
 
-BACKOFF_S_MIN, BACKOFF_S_MAX = 0.1, 5.0
 PATIENCE_S = 60.0
 TRANSACTIONAL_ID = "ledger"
 STEPS = ("read", "salted", "begun", "producing", "produced", "committed", "stored", "signed", "remembered")
@@ -45,8 +43,6 @@ STEPS = ("read", "salted", "begun", "producing", "produced", "committed", "store
 _WAIT_S = 0.5
 _RECORD_AND_MARKER = 2
 """Offsets that a transaction takes; aborted ones take more, so what is counted is never beyond the next record."""
-
-log = structlog.get_logger(__name__)
 
 
 class LedgerWriter:
@@ -124,22 +120,7 @@ class LedgerWriter:
         self.size = size
 
     def _retried(self, work: Callable[[], None], stop: Event, patience_s: float) -> None:
-        """Do `work`, again after each Unavailable, until it ends or `stop` is set."""
-        failures, size, moved = 0, self.size, time.monotonic()
-        while not stop.is_set():
-            try:
-                work()
-                return
-            except Unavailable as exc:
-                now = time.monotonic()
-                if self.size != size:
-                    failures, size, moved = 0, self.size, now
-                if now - moved > patience_s:
-                    raise
-                pause_s = min(BACKOFF_S_MIN * 2**failures, BACKOFF_S_MAX)
-                failures += 1
-                log.warning("ledger.waiting", code=exc.code, detail=exc.detail, pause_s=pause_s)
-            stop.wait(pause_s)
+        retried(work, stop, patience_s, lambda: self.size, "ledger.waiting")
 
 
 class _Batches:

@@ -31,7 +31,7 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
 STEADY_S = 10.0
 """Who ran for so long did start: if it is killed then, it is started again at once, however often that was before."""
 _WATCH_S = 0.2
-_VIEWS = {"trace-store": "project", "throughput": "count", "ledger": "write-ledger"}
+_VIEWS = {"trace-store": "project", "throughput": "count", "ledger": "write-ledger", "promises": "sign-promises"}
 """The views' processes and their commands."""
 
 
@@ -50,7 +50,7 @@ log = structlog.get_logger(__name__)
 
 
 class Crew:
-    """The workers ``hop-1`` … ``hop-N``, ``trace-store``, ``throughput``, ``ledger``. `options`: the global ones."""
+    """The workers ``hop-1`` … ``hop-N`` and the views, such as ``trace-store``. `options`: the global ones."""
 
     def __init__(self, home: Home, options: list[str], workers: int) -> None:
         self._home = home

@@ -3,7 +3,7 @@
 from exchange.signatures.algorithms import PrivateKey, PublicKey
 from exchange.signatures.certificates import Certificate
 from exchange.signatures.envelope import Limits, decode_record, encode_record
-from exchange.signatures.gate import Entered, Verified, admit, enter, open_signed
+from exchange.signatures.gate import Entered, Verified, Word, admit, enter, open_signed, open_word
 from exchange.signatures.signer import SigningKey, sign_batch, sign_record, wrap_cms
 from exchange.signatures.signers import Signer
 from exchange.signatures.trust import Trust, TrustCache, View
@@ -20,11 +20,13 @@ __all__ = [
     "TrustCache",
     "Verified",
     "View",
+    "Word",
     "admit",
     "decode_record",
     "encode_record",
     "enter",
     "open_signed",
+    "open_word",
     "sign_batch",
     "sign_record",
     "wrap_cms",

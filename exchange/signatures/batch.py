@@ -9,21 +9,40 @@ Source: RFC 6962 §2.1 (leaf = H(00 ‖ statement bytes)), RFC 9162 §2.1.3.2.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from exchange.errors import Rejected
 from exchange.signatures.bounded import Bounded
 from exchange.signatures.certificates import Certificate
 from exchange.signatures.cms import check_signature
 from exchange.signatures.merkle import leaf_hash, root_from_path
-from exchange.statements import Fields, Statement, schema
+from exchange.statements import Fields, schema
 from exchange.statements.codec import PREFIX_BYTES, identify
 
 BATCH = schema("batch")
+
+
+class Leaf(Protocol):
+    """What may be a leaf: a `Statement`, or what the backbone says."""
+
+    @property
+    def fields(self) -> Fields:
+        """With its ``sender``."""
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as signed."""
+
+    @property
+    def digest(self) -> bytes:
+        """Their SHA-256."""
+
 
 BatchMemory = Bounded[tuple[str, bytes, bytes, bytes], Fields]
 """(algorithm, batch bytes, signature, certificate's fingerprint) whose signature verified → the batch's fields."""
 
 
-def check_batch(signature: Fields, certificate: Certificate, statement: Statement, memory: BatchMemory) -> Fields:
+def check_batch(signature: Fields, certificate: Certificate, statement: Leaf, memory: BatchMemory) -> Fields:
     """Verify a signature that covers `statement` through a batch; returns the batch's fields.
 
     Raises: Rejected ``batch.malformed``, ``avro.*``, ``batch.certificate``, ``signature.*``, ``cms.*``,
@@ -38,7 +57,7 @@ def check_batch(signature: Fields, certificate: Certificate, statement: Statemen
         memory.put(key, batch)
     # 4. Whoever signs for one agency can't slip in a leaf of another.
     if batch["sender"] != statement.fields["sender"]:
-        raise Rejected("batch.sender", f"{batch['sender']}, not {statement.sender}"[:200])
+        raise Rejected("batch.sender", f"{batch['sender']}, not {statement.fields['sender']}"[:200])
     # 5. The statement is that leaf: RFC 9162 §2.1.3.2.
     leaf = leaf_hash(statement.raw)
     if root_from_path(leaf, proof["index"], batch["size"], proof["path"]) != batch["root"]:

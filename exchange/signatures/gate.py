@@ -10,14 +10,16 @@ pipeline decides that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from exchange.errors import InvariantBroken, Rejected
 from exchange.signatures import storage
 from exchange.signatures.algorithms import PublicKey, check
 from exchange.signatures.batch import check_batch
+from exchange.signatures.bounded import Bounded
+from exchange.signatures.certificates import Certificate
 from exchange.signatures.cms import check_signature
 from exchange.signatures.envelope import OWN_WORD, decode_record
 from exchange.signatures.signers import Signer
@@ -195,6 +197,41 @@ def open_signed(value: bytes, schema_name: str, public_key: PublicKey) -> Fields
     # 3. The signature: FIPS 186-5, RFC 8017, RFC 8032.
     check(public_key, signatures[0]["algorithm"], signatures[0]["value"], raw)
     return found.decode(raw)
+
+
+class Word(NamedTuple):
+    """What the backbone says in a batch, verified. `name`: of its schema; `signed_ms`: when, by the signer's clock."""
+
+    name: str
+    fields: Fields
+    raw: bytes
+    digest: bytes
+    signed_ms: int = 0
+
+
+def open_word(value: bytes, certificate: Certificate, schema_names: Collection[str]) -> Word:
+    """Verify what the backbone signed in a batch (a promise, a lapse), by its certificate.
+
+    Whether the certificate is the backbone's and good is the caller's to ask (`Trust.signer`).
+
+    Raises: Rejected ``record.*``, ``statement.*``, ``avro.*``, ``signature.*``, ``batch.*``.
+    """
+    # 1. Size limits and envelope, with one signature over a batch.
+    record = decode_record(value, OWN_WORD)
+    signatures = record["signatures"]
+    if len(signatures) > 1:
+        raise Rejected("signature.too_many", f"{len(signatures)} > 1")
+    if signatures[0]["batch"] is None or signatures[0]["certificate"] != certificate.fingerprint:
+        raise Rejected("signature.not_the_senders", "not the backbone's batch")
+    # 2. Schema: a kind that was asked for.
+    raw: bytes = record["statement"]
+    found = identify(raw)
+    if found.name not in schema_names:
+        raise Rejected("statement.kind_not_accepted", found.name)
+    word = Word(found.name, found.decode(raw), raw, sha256(raw).digest())
+    # 3. It is a leaf under the root that the certificate's key signed.
+    batch = check_batch(signatures[0], certificate, word, Bounded(1))
+    return word._replace(signed_ms=batch["signed_ms"])
 
 
 def _statement(raw: bytes) -> Statement:

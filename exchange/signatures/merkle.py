@@ -37,16 +37,12 @@ def root(leaf_hashes: Sequence[bytes]) -> bytes:
 def paths(leaf_hashes: Sequence[bytes]) -> list[list[bytes]]:
     """The inclusion path of every leaf, from its sibling up to the root's child; O(n log n) in all."""
     levels = list(_levels(leaf_hashes))[:-1] if leaf_hashes else []
-    found: list[list[bytes]] = []
-    for index in range(len(leaf_hashes)):
-        path, place = [], index
-        for level in levels:
-            sibling = place ^ 1
-            if sibling < len(level):  # else it is the last of an odd level and moves up alone
-                path.append(level[sibling])
-            place >>= 1
-        found.append(path)
-    return found
+    return [_path(levels, index) for index in range(len(leaf_hashes))]
+
+
+def path_of(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
+    """The inclusion path of one leaf, as `paths` has it, O(n)."""
+    return _path(list(_levels(leaf_hashes))[:-1], index)
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
@@ -76,6 +72,17 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     if last != 0:
         raise Rejected("batch.path", "shorter than the tree is high")
     return result
+
+
+def _path(levels: Sequence[Sequence[bytes]], index: int) -> list[bytes]:
+    """From the leaf's sibling up; `levels`: all but the root's."""
+    path, place = [], index
+    for level in levels:
+        sibling = place ^ 1
+        if sibling < len(level):  # else it is the last of an odd level and moves up alone
+            path.append(level[sibling])
+        place >>= 1
+    return path
 
 
 def _levels(leaf_hashes: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
