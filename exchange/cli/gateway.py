@@ -10,6 +10,7 @@ import typer
 
 from exchange.backbone.hop import GROUP
 from exchange.cli import world as worlds
+from exchange.cli.ledger import folder_of, key_of
 from exchange.cli.output import ERR
 from exchange.cli.running import run_to_its_end
 from exchange.cli.world import World
@@ -75,7 +76,7 @@ def _first(group: BaseExceptionGroup[InvariantBroken]) -> InvariantBroken:
 
 def deployment_of(world: World, public_url: str) -> Deployment:
     """The gateway's place in this world."""
-    from exchange.gateway import Deployment
+    from exchange.gateway import Deployment, LedgerPlace
 
     authority = world.authority
     return Deployment(
@@ -89,4 +90,5 @@ def deployment_of(world: World, public_url: str) -> Deployment:
         attachments=world.attachments,
         database_url=world.database_url,
         public_url=public_url,
+        ledger=LedgerPlace(lambda: folder_of(world), key_of(world).verifier),
     )

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from exchange.agencies import Agency
 from exchange.backbone.attachments import Stored
 from exchange.gateway.deliveries import Delivery
+from exchange.ledger.promises import Found
+from exchange.ledger.proving import Inclusion
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _PLACE: dict[str, Any] = {"topic": "documents", "partition": 3, "offset": 4182, "append_ms": 1767225600123}
@@ -227,13 +229,68 @@ class RevocationListAnswer(BaseModel):
     crl: str = Field(description="DER, base64")
 
 
+class WordAnswer(BaseModel):
+    """What the backbone says, signed in a batch. `record`: ``schemas/record`` with a promise or a lapse."""
+
+    model_config = _example(kind="promise", record="wwEk…")
+
+    kind: Literal["promise", "lapse"]
+    record: str = Field(description="base64; verify it by the backbone's certificate")
+
+    @classmethod
+    def of(cls, found: Found) -> WordAnswer:
+        """The word as JSON."""
+        return cls.model_validate({"kind": found.kind, "record": base64.b64encode(found.record).decode("ascii")})
+
+
+class LapsesAnswer(BaseModel):
+    """One for each recipient that had not answered."""
+
+    model_config = _example(lapses=[])
+
+    lapses: list[WordAnswer]
+
+
+class InclusionAnswer(BaseModel):
+    """An event in the ledger: its leaf, the salt, and the path under a checkpoint (RFC 9162 §2.1.3)."""
+
+    model_config = _example(leaf="wwEk…", salt="AA==", index=1, size=3, path=["Aippe…="], checkpoint="exchange/…")
+
+    leaf: str = Field(description="``schemas/ledger_leaf``, base64")
+    salt: str = Field(description="The log's entry is SHA-256(salt ‖ leaf); base64")
+    index: int
+    size: int
+    path: list[str] = Field(description="base64, from the leaf's sibling up")
+    checkpoint: str
+
+    @classmethod
+    def of(cls, found: Inclusion) -> InclusionAnswer:
+        """The proof as JSON."""
+        leaf, salt, *path = (base64.b64encode(one).decode("ascii") for one in (found.leaf, found.salt, *found.path))
+        checkpoint = found.checkpoint.decode()
+        return cls(leaf=leaf, salt=salt, index=found.index, size=found.size, path=path, checkpoint=checkpoint)
+
+
+class ConsistencyAnswer(BaseModel):
+    """That a tree begins with an earlier one (RFC 9162 §2.1.4)."""
+
+    model_config = _example(before=1000, after=3000, proof=["Aippe…="])
+
+    before: int
+    after: int
+    proof: list[str] = Field(description="base64")
+
+
 class TrustAnswer(BaseModel):
     """What a recipient needs to verify by itself. Pin the roots by another way than this answer."""
 
-    model_config = _example(directory_offset=57, roots=["MIIB…"], authorities=[], revocation_lists=[], backbone=[])
+    model_config = _example(directory_offset=57, roots=["MIIB…"], authorities=[], revocation_lists=[], backbone=[],
+        ledger="exchange/x+3e484f4c+AQOh…",
+    )  # fmt: skip
 
     directory_offset: int
     roots: list[str] = Field(description="DER, base64")
     authorities: list[CertificateAnswer]
     revocation_lists: list[RevocationListAnswer]
-    backbone: list[CertificateAnswer] = Field(description="What notices are signed with")
+    backbone: list[CertificateAnswer] = Field(description="What notices, promises and lapses are signed with")
+    ledger: str | None = Field(description="The ledger's key (C2SP verifier key); pin it by another way too")

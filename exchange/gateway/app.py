@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange.gateway import problems
-from exchange.gateway.routes import attachments, inbox, lookups, submissions, tokens
+from exchange.gateway.ledger import HEADER, LiveLedger
+from exchange.gateway.routes import attachments, inbox, ledger, lookups, submissions, tokens
 from exchange.gateway.state import Gateway
 
 VERSION = "1.0.0"
@@ -31,12 +33,32 @@ def create_app(gateway: Gateway) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = gateway
-    for module in (tokens, submissions, attachments, inbox, lookups):
+    for module in (tokens, submissions, attachments, inbox, lookups, ledger):
         app.include_router(module.router)
     problems.install(app)
+    if gateway.ledger is not None:
+        app.add_middleware(Checkpoints, ledger=gateway.ledger)
     described = _described(app.openapi())
     app.openapi = lambda: described  # type: ignore[method-assign]
     return app
+
+
+class Checkpoints:
+    """Adds the newest checkpoint to every answer."""
+
+    def __init__(self, app: ASGIApp, ledger: LiveLedger) -> None:
+        self._app = app
+        self._ledger = ledger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the application does, with one header more."""
+
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._ledger.header:
+                message["headers"] = [*message["headers"], (HEADER.encode(), self._ledger.header)]
+            await send(message)
+
+        await self._app(scope, receive, sent)
 
 
 def _described(document: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,9 @@ TITLES: dict[str, tuple[int, str]] = {
     "leader.unknown": (404, "The directory doesn't list this person."),
     "trace.not_found": (404, "No such document of yours, sent or received."),
     "trace.ambiguous": (409, "Several documents bear this id: name the sender."),
+    "promise.not_given": (404, "Nothing is promised, or not yet, about such a submission of yours."),
+    "ledger.behind": (404, "The ledger doesn't hold it yet."),
+    "ledger.absent": (404, "This gateway knows of no ledger."),
     "internal": (500, "A fault of ours. It has been written down; send the same again."),
 }
 """Status and what it means, for each code of the gateway's own."""

@@ -27,6 +27,7 @@ from exchange.gateway.assertions import Used
 from exchange.gateway.directory import LiveDirectory
 from exchange.gateway.files import Files
 from exchange.gateway.inboxes import Inboxes
+from exchange.gateway.ledger import LedgerPlace, LiveLedger
 from exchange.gateway.limits import Limits
 from exchange.gateway.problems import Refused
 from exchange.gateway.producing import Producing
@@ -44,8 +45,8 @@ log = structlog.get_logger(__name__)
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """Where a gateway stands. `keyed`, `inbox`: partition counts; `group`: the hop's; `public_url`: what agencies
-    call it, the audience of their assertions; `roots`, `backbone`: certificates (DER); `token_key`: 32 bytes, the
-    same for all gateways of one address, by default of this process alone."""
+    call it, the audience of their assertions; `ledger`: if it shows one; `roots`, `backbone`: certificates (DER);
+    `token_key`: 32 bytes, the same for all gateways of one address, by default of this process alone."""
 
     base: Config
     keyed: int
@@ -57,6 +58,7 @@ class Deployment:
     attachments: Attachments
     database_url: str
     public_url: str
+    ledger: LedgerPlace | None = None
     token_key: bytes = field(default_factory=lambda: secrets.token_bytes(tokens.KEY_BYTES), repr=False)
 
 
@@ -81,6 +83,8 @@ class Gateway:
         self.producing = Producing(deployment.base, deployment.keyed, limits.produce_s)
         self.files = Files(deployment.attachments)
         self.traces = TraceStore(deployment.database_url)
+        place = deployment.ledger
+        self.ledger = None if place is None else LiveLedger(deployment.base, place, self.traces)
         self.lookups = asyncio.Semaphore(limits.lookups)
         self.used = Used(limits.remembered)
         self.statements = Buckets(limits.statements_per_s, limits.statements_burst)
@@ -132,6 +136,8 @@ async def running(deployment: Deployment, limits: Limits, clock: Callable[[], in
                     tasks.create_task(gateway.directory.run(limits.directory_every_s), name="directory"),
                     tasks.create_task(gateway.watch_lag(), name="lag"),
                 ]
+                if gateway.ledger is not None:
+                    running_.append(tasks.create_task(gateway.ledger.run(), name="ledger"))
                 yield gateway
                 gateway.recent.close()
                 for task in running_:

@@ -15,7 +15,7 @@ import mimetypes
 import ssl
 import time
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -23,21 +23,27 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from exchange.agencies import parse_code
-from exchange.errors import Misconfigured, Unavailable
+from exchange.errors import InvariantBroken, Misconfigured, Unavailable
 from exchange.sdk import fetching, keys
-from exchange.sdk.entries import Published, Received, Told, silent
+from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, silent
 from exchange.sdk.outbox import Outbox
 from exchange.sdk.sending import Outcome, Sending
-from exchange.sdk.session import Session
+from exchange.sdk.session import GatewayRefused, Session
 from exchange.sdk.verifying import Verifying
-from exchange.signatures import SigningKey, sign_batch, sign_record
+from exchange.sdk.watching import CHECK_EVERY_S, Watching
+from exchange.signatures import SigningKey, Word, sign_batch, sign_record
 from exchange.statements import KINDS, Fields
 from exchange.statements.compose import attachment, document, encode, follow_up, status
 from exchange.statements.status import ARRIVED
 
 PATIENCE_S = 20.0
 PAGE = 100
+WAIT_S, POLL_S = 90.0, 0.5
 VIETNAM = timezone(timedelta(hours=7))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 class Agency:
@@ -46,6 +52,10 @@ class Agency:
     `key`: its seal, or the folder that holds ``seal.key.pem`` and ``seal.crt.pem``. `folder`: of its outbox and its
     place in the inbox. `patience_s`: how long to try when the gateway doesn't answer. `roots`: DER of the roots to
     trust, by default those that the gateway names. `ca`: PEM of the gateway's own issuer, if the system has it not.
+    `ledger_key`: C2SP verifier key, by default the one that the gateway names first; `check_every_s`: how often the
+    ledger must prove that it goes on.
+
+    Every method may raise LedgerBroken: the ledger said two things.
     """
 
     def __init__(
@@ -58,6 +68,9 @@ class Agency:
         patience_s: float = PATIENCE_S,
         roots: Sequence[bytes] | None = None,
         ca: Path | str | None = None,
+        ledger_key: str | None = None,
+        check_every_s: float = CHECK_EVERY_S,
+        clock: Callable[[], int] = _now_ms,
     ) -> None:
         self.code: str = parse_code(code)
         self._key = key if isinstance(key, SigningKey) else keys.load(Path(key))
@@ -67,6 +80,7 @@ class Agency:
         self._outbox = Outbox(self._folder / "outbox")
         self._sending = Sending(self._session, self._outbox)
         self._verifying = Verifying(self._session, roots)
+        self._watching = Watching(self._session, self._folder / "ledger", ledger_key, check_every_s, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +196,54 @@ class Agency:
         found: dict[str, Any] = self._session.call("GET", f"/v1/trace/{quote(statement_id, safe='')}", query=query)
         return found
 
+    def decided(self, receipt: Receipt, wait_s: float = WAIT_S) -> Decided:
+        """The backbone's signed word on a submission of ours, waited for.
+
+        Raises: Unavailable ``promise.not_given`` after `wait_s`; InvariantBroken if it doesn't verify.
+        """
+        word, record = self._promise(receipt, time.monotonic() + wait_s)
+        return Decided(word.fields["outcome"], word.fields["code"], word.fields["included_ms"], record)
+
+    def confirm(self, receipt: Receipt, wait_s: float = WAIT_S) -> Decided:
+        """The same, and the proof that the ledger holds it, as was promised.
+
+        Raises: LedgerBroken ``ledger.promise_broken``: the promised time is over; Unavailable ``promise.not_given``,
+            ``ledger.behind`` after `wait_s`.
+        """
+        deadline = time.monotonic() + wait_s
+        word, record = self._promise(receipt, deadline)
+        fields = word.fields
+        while (found := self._asked("inclusion", receipt, "ledger.behind")) is None:
+            self._watching.require_time(word, record)
+            _pause(deadline, "ledger.behind")
+        size = self._watching.included(word, found).size
+        return Decided(fields["outcome"], fields["code"], fields["included_ms"], record, size)
+
+    def lapses(self, receipt: Receipt) -> dict[str, bytes]:
+        """Who hadn't acknowledged a document of ours when it was due, each with the backbone's signed word."""
+        found = self._session.call("GET", _place("lapses", receipt))["lapses"]
+        records = [base64.b64decode(one["record"]) for one in found]
+        words = [(self._verifying.word(record, "lapse").fields, record) for record in records]
+        return {fields["recipient"]: record for fields, record in words if _is_about(fields, receipt)}
+
+    def _promise(self, receipt: Receipt, deadline: float) -> tuple[Word, bytes]:
+        while (found := self._asked("promises", receipt, "promise.not_given")) is None:
+            _pause(deadline, "promise.not_given")
+        record = base64.b64decode(found["record"])
+        word = self._verifying.word(record, "promise")
+        if not _is_about(word.fields, receipt):
+            raise InvariantBroken(f"a promise about something else than {receipt}")
+        return word, record
+
+    def _asked(self, what: str, receipt: Receipt, not_yet: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = self._session.call("GET", _place(what, receipt))
+        except GatewayRefused as exc:
+            if exc.code in {not_yet, "promise.not_given"}:
+                return None
+            raise
+        return found
+
     def find(self, text: str) -> list[dict[str, Any]]:
         """Agencies by code or name, with or without diacritics."""
         found: list[dict[str, Any]] = self._session.call("GET", "/v1/agencies", query={"find": text})["agencies"]
@@ -241,8 +303,20 @@ class Agency:
         draft.replace(self._folder / "cursor")
 
 
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+def _place(what: str, receipt: Receipt) -> str:
+    return f"/v1/{what}/{receipt.topic}/{receipt.partition}/{receipt.offset}"
+
+
+def _is_about(fields: Fields, receipt: Receipt) -> bool:
+    place = (receipt.topic, receipt.partition, receipt.offset, receipt.append_ms)
+    return place == tuple(fields[name] for name in ("topic", "partition", "offset", "append_ms"))
+
+
+def _pause(deadline: float, code: str) -> None:
+    """Wait a little; Unavailable when that would be beyond the deadline."""
+    if time.monotonic() + POLL_S > deadline:
+        raise Unavailable(code, "not within the time that was given")
+    time.sleep(POLL_S)
 
 
 def _media_type(name: str) -> str:

@@ -45,6 +45,21 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What the backbone signed about a submission of ours. `outcome`: ``accepted``, ``rejected``, ``duplicate`` or
+    ``set_aside``; `code`: why not; `included_ms`: by then the ledger holds it, so it promised; `record`: the promise.
+
+    `ledger_size`: leaves of the checkpoint under which it was proved; 0 while that isn't asked for.
+    """
+
+    outcome: str
+    code: str
+    included_ms: int
+    record: bytes = field(repr=False)
+    ledger_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """One delivery, verified. `kind`: ``document``, ``status``, ``report``, or ``notice`` (the backbone's own word).
 

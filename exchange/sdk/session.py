@@ -31,6 +31,8 @@ CONNECT_S, ANSWER_S = 5.0, 100.0
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
+CHECKPOINT = "exchange-checkpoint"
+
 Body = bytes | Callable[[], Iterator[bytes]]
 """What to send; a stream is made anew for each attempt."""
 
@@ -54,6 +56,8 @@ class Session:
         self._key = key
         self._url = gateway.rstrip("/")
         self._patience_s = patience_s
+        self.seen: Callable[[str], None] = lambda _: None
+        """Told the checkpoint that an answer carries (base64)."""
         self._token: str | None = None
         self._token_until = 0.0
         self._client = httpx.Client(
@@ -127,9 +131,11 @@ class Session:
     ) -> httpx.Response:
         content = body() if callable(body) else body
         authorization = {"authorization": f"Bearer {self._fresh_token()}"}
-        return self._client.request(
+        answer = self._client.request(
             method, path, content=content or None, headers={**headers, **authorization}, params=query
         )
+        self.seen(answer.headers.get(CHECKPOINT, ""))
+        return answer
 
     def _fresh_token(self) -> str:
         if self._token is None or time.monotonic() > self._token_until - TOKEN_SPARE_S:

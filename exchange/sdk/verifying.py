@@ -21,7 +21,7 @@ from exchange.agencies.entries import Agency, CertificateEntry, Leader, Revocati
 from exchange.agencies.levels import Level
 from exchange.errors import InvariantBroken, Rejected, Unavailable
 from exchange.sdk.session import GatewayRefused, Session
-from exchange.signatures import Trust, TrustCache, admit, decode_record, open_signed
+from exchange.signatures import Trust, TrustCache, Word, admit, decode_record, open_signed, open_word
 from exchange.signatures.envelope import OWN_WORD
 from exchange.statements import Fields, identify
 
@@ -128,6 +128,23 @@ class Verifying:
             raise
         except Rejected as exc:
             raise InvariantBroken(f"a delivery doesn't verify: {exc}") from exc
+
+    def word(self, record: bytes, kind: str) -> Word:
+        """Verify a promise or lapse (`kind`) of the backbone, whose certificate must be good now.
+
+        Raises: InvariantBroken if it doesn't verify; Unavailable.
+        """
+        view, trust = self._now()
+        try:
+            signer = trust.signer(view.backbone, int(time.time() * 1000))
+            found = open_word(record, signer.certificate, (kind,))
+            if found.fields["sender"] != BACKBONE_CODE:
+                raise Rejected("signature.not_the_senders", found.fields["sender"])
+        except GatewayRefused:
+            raise
+        except Rejected as exc:
+            raise InvariantBroken(f"a {kind} doesn't verify: {exc}") from exc
+        return found
 
     def _open(self, record: bytes, append_ms: int) -> tuple[str, Fields, str, bytes]:
         view, trust = self._now()

@@ -45,6 +45,7 @@ FROM ({}) AS e LEFT JOIN documents d ON d.thread = e.thread AND d.sender = e.sen
     AND d.source_topic = e.source_topic AND d.partition = e.partition AND d.source_offset = e.source_offset
 ORDER BY e.outcome <> 'accepted', e.partition, e.trace_offset, e.trace_index LIMIT %(most)s
 """
+_AT = "SELECT * FROM events WHERE source_topic = %(topic)s AND partition = %(place)s AND source_offset = %(offset)s"
 _DELIVERIES = """
 SELECT recipient, level, inbox_partition, redirected_from, state, first_receipt_ms, status_code, status_ms
 FROM deliveries WHERE source_topic = %s AND partition = %s AND source_offset = %s ORDER BY recipient
@@ -126,7 +127,17 @@ def trace(store: TraceStore, statement_id: str, sender: str | None = None, threa
         return _path(connection, target, rows)
 
 
-def _rows(connection: Connection[Any], query: str, **values: str | None) -> list[_Row]:
+def submission_at(store: TraceStore, topic: str, partition: int, offset: int) -> tuple[Entry, int | None] | None:
+    """What became of the submission at this place, and when it is due, if it is a document that is (days since 1970).
+
+    None: nothing was decided about it, or not yet. Raises: Unavailable.
+    """
+    with store.snapshot() as connection:
+        rows = _rows(connection, _AT, topic=topic, place=partition, offset=offset)
+    return (_entry(rows[0]), rows[0]["due"]) if rows else None
+
+
+def _rows(connection: Connection[Any], query: str, **values: str | int | None) -> list[_Row]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(_ROWS.format(query).encode(), {**values, "most": EVENTS_MAX + 1}).fetchall()
 

@@ -109,8 +109,10 @@ async def trust(_: CountedCaller, gateway: GatewayHere) -> TrustAnswer:
     fingerprints = [parse(one).fingerprint.hex() for one in _issuers(gateway, authorities)]
     lists = [found for one in fingerprints if (found := view.revocation_list(one)) is not None]
     backbone = view.certificate(parse(gateway.deployment.backbone).fingerprint)
+    ledger = gateway.ledger
     return TrustAnswer(
         directory_offset=view.offset,
+        ledger=None if ledger is None else str(ledger.key),
         roots=[_text(root) for root in gateway.deployment.roots],
         authorities=[_certificate(one) for one in authorities],
         revocation_lists=[RevocationListAnswer(issuer=x.issuer, version=x.version, crl=_text(x.crl)) for x in lists],
