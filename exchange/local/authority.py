@@ -5,6 +5,7 @@ chains to its root. For demos and tests: its keys are not encrypted and nobody c
 time writes to a folder.
 
     root.crt.pem issuing.crt.pem backbone.crt.pem registrar.crt.pem   each with its .key.pem
+    tsa.crt.pem tsa.key.pem                                           of the demo's time-stamps, once they are wanted
     storage.key                                                       of the object store's receipts, 32 bytes
     revoked.json                                                      what the list holds
     agencies/<code>/seal.key.pem, seal.crt.pem                        and <leader>.key.pem, <leader>.crt.pem
@@ -32,14 +33,14 @@ from exchange.local.issuing import Issued, Issuer, KeyKind, Revoked, Usage, buil
 from exchange.signatures import PrivateKey, PublicKey, SigningKey
 
 DAY_MS = 86_400_000
-ROOT_DAYS, ISSUING_DAYS, AGENCY_DAYS = 7300, 3650, 1825
+ROOT_DAYS, ISSUING_DAYS, AGENCY_DAYS, TSA_DAYS = 7300, 3650, 1825, 3650
 BACKDATED_MS = DAY_MS
 """Certificates begin a day before they are made, for a broker whose clock is behind."""
 
 CRL_DAYS = 30
 STORAGE_KEY_BYTES = 32
 
-_ROOT, _ISSUING, _BACKBONE, _REGISTRAR, _SEAL = "root", "issuing", "backbone", "registrar", "seal"
+_ROOT, _ISSUING, _BACKBONE, _REGISTRAR, _SEAL, _TSA = "root", "issuing", "backbone", "registrar", "seal", "tsa"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
 
 
@@ -155,6 +156,20 @@ class Authority:
         named = subject(name, agency, leader)
         certificate = build(self._issuer, named, private_key.public_key(), (first, last), usage)
         return Issued(certificate, private_key, agency, leader)
+
+    def certify_stamps(self, not_before_ms: int, not_after_ms: int) -> Issued:
+        """A new key for time-stamps, certified by the root; nothing is written."""
+        by = Issuer(x509.load_der_x509_certificate(self.root.certificate).subject, self.root.private_key)
+        private_key = new_key("p256")
+        named, validity = subject("Exchange Demo Time-Stamps"), (not_before_ms, not_after_ms)
+        return Issued(build(by, named, private_key.public_key(), validity, "stamp"), private_key, REGISTRAR_CODE, None)
+
+    def stamps(self) -> Issued:
+        """The key of the demo's time-stamps, made when it is first asked for."""
+        if not (self.folder / f"{_TSA}.crt.pem").is_file():
+            first = int(time.time() * 1000) - BACKDATED_MS
+            _write_pair(self.folder / _TSA, self.certify_stamps(first, first + TSA_DAYS * DAY_MS))
+        return _read(self.folder / _TSA, REGISTRAR_CODE, None)
 
     def save(self, *issued: Issued) -> None:
         """Write agencies' keys and certificates into their folders; a later one replaces an earlier one."""

@@ -17,14 +17,14 @@ from typing import Literal, NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from exchange.signatures import PrivateKey, PublicKey, SigningKey
 
 KeyKind = Literal["p256", "rsa2048", "ed25519"]
-Usage = Literal["sign", "certify", "encrypt", "everything"]
-"""What a key may do: digitalSignature and contentCommitment, keyCertSign and cRLSign, or keyEncipherment; the last
-two, and ``everything``, are for hostile tests."""
+Usage = Literal["sign", "certify", "stamp", "encrypt", "everything"]
+"""What a key may do: digitalSignature and contentCommitment, keyCertSign and cRLSign, time-stamping alone (RFC 3161
+§2.3), or keyEncipherment; the last, and ``everything``, are for hostile tests."""
 
 COUNTRY = "VN"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,6 +119,9 @@ def build(
         .add_extension(identifier, critical=False)
         .add_extension(above, critical=False)
     )
+    if usage == "stamp":
+        only = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING])
+        builder = builder.add_extension(only, critical=True)
     signed = builder.sign(issuer.private_key, _hash_for(issuer.private_key))
     return signed.public_bytes(serialization.Encoding.DER)
 
@@ -159,7 +162,8 @@ def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
 
 
 def _key_usage(usage: Usage) -> x509.KeyUsage:
-    signs, certifies, encrypts = (usage in {one, "everything"} for one in ("sign", "certify", "encrypt"))
+    certifies, encrypts = (usage in {one, "everything"} for one in ("certify", "encrypt"))
+    signs = usage in {"sign", "stamp", "everything"}
     return x509.KeyUsage(
         digital_signature=signs,
         content_commitment=signs,
