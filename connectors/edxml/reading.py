@@ -43,10 +43,12 @@ _ENCRYPTED = 0x1
 
 
 class Slim(NamedTuple):
-    """A packet taken apart. `contents`: the attachments' bytes, in the packet's order; None for one without content."""
+    """A packet taken apart. `contents`: the attachments' bytes, in the packet's order; None for one without content;
+    `cuts`: where in the packet each content stands, first byte and the one after the last."""
 
     xml: bytes
     contents: list[Path | None]
+    cuts: list[tuple[int, int]]
 
 
 def read(source: Path, folder: Path, limits: Limits) -> Slim:
@@ -68,7 +70,7 @@ def read(source: Path, folder: Path, limits: Limits) -> Slim:
         if path is not None:
             left -= _unwrap(path, left)
         contents.append(path)
-    return Slim(xml, contents)
+    return Slim(xml, contents, cutting.cuts)
 
 
 class _Pass:
@@ -156,8 +158,8 @@ class _Pass:
         if self._content is not None:
             content, self._content = self._content, None
             content.end()
-            if self._start >= 0:
-                self.cuts.append((self._start, self._expat.CurrentByteIndex))
+            end = self._expat.CurrentByteIndex
+            self.cuts.append((self._start if self._start >= 0 else end, end))
 
 
 class _Content:

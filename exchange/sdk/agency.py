@@ -116,9 +116,7 @@ class Agency:
         Raises: Rejected if a rule or the gateway refuses it (then nothing of it waits). While the gateway is away it
             is kept: `Published.is_sent` is False, and `flush` or the next `publish` sends it.
         """
-        fields = self._document(files, to, subject, told, more)
-        signers = [self._key] if leader is None else [leader, self._key]
-        return self._send("document", [fields], [sign_record(encode("document", fields), signers)], told)[0]
+        return self._signed("document", self._document(files, to, subject, told, more), told, leader)
 
     def publish_batch(
         self,
@@ -136,6 +134,24 @@ class Agency:
         listed = [self._document(files, to, subject, told, more) for files, to, subject in documents]
         raws = [encode("document", fields) for fields in listed]
         return self._send("document", listed, sign_batch(raws, self._key, self.code, _now_ms()), told)
+
+    def state(
+        self,
+        kind: str,
+        fields: Fields,
+        files: Sequence[tuple[str, Path]] = (),
+        *,
+        told: Told = silent,
+        leader: SigningKey | None = None,
+    ) -> Published:
+        """Sign and send a statement whose fields the caller composed (`exchange.sdk.compose`).
+
+        `files`: what each attachment is to be called, and where its bytes are. The same fields again, after a crash,
+        count once. Raises: as `publish`.
+        """
+        if files:
+            fields = {**fields, "attachments": self._attached(files, told)}
+        return self._signed(kind, fields, told, leader)
 
     def acknowledge(self, received: Received, code: int = ARRIVED, reason: str = "") -> Published:
         """Sign a receipt (01 arrived, 03 accepted …, 02 refused with a reason) for a document or report received.
@@ -249,12 +265,20 @@ class Agency:
         found: list[dict[str, Any]] = self._session.call("GET", "/v1/agencies", query={"find": text})["agencies"]
         return found
 
+    def look_up(self, code: str) -> dict[str, Any] | None:
+        """One agency by any of its codes, or None if the directory knows no such."""
+        try:
+            found: dict[str, Any] = self._session.call("GET", f"/v1/agencies/{quote(code, safe='')}")
+        except GatewayRefused as exc:
+            if exc.status == 404:
+                return None
+            raise
+        return found
+
     def _document(
         self, files: Sequence[Path | str], to: Sequence[str], subject: str, told: Told, more: dict[str, Any]
     ) -> Fields:
-        paths = [Path(file) for file in files]
-        kept = [(path.name, self._outbox.keep(path, told)) for path in paths]
-        attached = [attachment(name, _media_type(name), ref.size, ref.sha256) for name, ref in kept]
+        attached = self._attached([(path.name, path) for path in map(Path, files)], told)
         today = datetime.now(VIETNAM).date()
         fields = document(
             self.code, str(uuid.uuid4()), to, subject,
@@ -263,9 +287,14 @@ class Agency:
         KINDS["document"].check(fields)
         return fields
 
-    def _signed(self, kind: str, fields: Fields) -> Published:
+    def _attached(self, files: Sequence[tuple[str, Path]], told: Told) -> list[Fields]:
+        kept = [(name, self._outbox.keep(path, told)) for name, path in files]
+        return [attachment(name, _media_type(name), ref.size, ref.sha256) for name, ref in kept]
+
+    def _signed(self, kind: str, fields: Fields, told: Told = silent, leader: SigningKey | None = None) -> Published:
         KINDS[kind].check(fields)
-        return self._send(kind, [fields], [sign_record(encode(kind, fields), [self._key])], silent)[0]
+        signers = [self._key] if leader is None else [leader, self._key]
+        return self._send(kind, [fields], [sign_record(encode(kind, fields), signers)], told)[0]
 
     def _send(self, kind: str, listed: list[Fields], records: list[bytes], told: Told) -> list[Published]:
         places = self._outbox.put(records)

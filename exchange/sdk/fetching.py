@@ -10,6 +10,10 @@ from exchange.errors import Rejected
 from exchange.sdk.session import Session
 from exchange.statements import Fields
 
+NAME_BYTES_MAX = 240
+"""A file system takes 255; ours may add a number before it and ``.part`` behind."""
+SUFFIX_MAX = 10
+
 
 def save(session: Session, attachments: list[Fields], folder: Path) -> list[Path]:
     """Fetch attachments into a folder, made if missing; returns their paths.
@@ -43,5 +47,10 @@ def _fetch(session: Session, digest: bytes, size: int, final: Path) -> None:
 
 
 def _free_name(folder: Path, name: str, number: int) -> str:
-    """The attachment's own name; a second one of the same name gets its number."""
+    """The attachment's own name, cut where no file system takes it; a second one of the same name gets its number."""
+    stem, dot, suffix = name.rpartition(".")
+    if len(name.encode()) > NAME_BYTES_MAX:
+        ending = f"{dot}{suffix}" if stem and len(suffix) <= SUFFIX_MAX else ""
+        room = NAME_BYTES_MAX - len(ending.encode())
+        name = name.removesuffix(ending).encode()[:room].decode(errors="ignore") + ending
     return f"{number}-{name}" if (folder / name).exists() or name.startswith(".") else name

@@ -92,10 +92,13 @@ def status(
     thread: str,
     reason: str = "",
     said_by: str | None = None,
+    staff: Fields | None = None,
+    extension: tuple[str, bytes] | None = None,
 ) -> Fields:
     """A status about a recipient's copy of `about` (a document's or report's fields).
 
-    `said_by`: who says it if not the recipient (13, the document's sender).
+    `said_by`: who says it if not the recipient (13, the document's sender). `staff`: department, name, email and
+    telephone. `extension`: media type and content of what the sender's system adds in a form of its own.
     """
     return {
         "id": statement_id,
@@ -107,7 +110,8 @@ def status(
         "signed_ms": signed_ms,
         "code": code,
         "reason": reason,
-        "staff": None,
+        "staff": staff,
+        "extension": None if extension is None else {"media_type": extension[0], "content": extension[1]},
     }
 
 

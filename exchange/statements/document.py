@@ -55,7 +55,7 @@ def check(fields: Fields) -> None:
     for day in (fields["issued"], fields["due"]):
         if day is not None and not DAY_MIN <= day <= DAY_MAX:
             raise Rejected("document.date", f"day {day} since 1970")
-    line("code_number", fields["code_number"], 11, 1)
+    line("code_number", fields["code_number"], 30, 1)
     line("code_notation", fields["code_notation"], 30, 1)
     line("subject", fields["subject"], 500, 1)
     paragraph("content", fields["content"], 500)

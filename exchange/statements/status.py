@@ -20,11 +20,15 @@ CODES = {
     AGREED: "change agreed", DECLINED: "change declined",
 }  # fmt: skip
 
+EXTENSION_BYTES_MAX = 16 * 1024
+"""What a system may add in a form of its own: half of what a statement may hold."""
+
 
 def check(fields: Fields) -> None:
     """Apply the rules that need neither directory nor store.
 
-    Raises: Rejected ``text.*``, ``status.code_unknown``, ``status.reason_missing``, ``status.wrong_side``.
+    Raises: Rejected ``text.*``, ``status.code_unknown``, ``status.reason_missing``, ``status.wrong_side``,
+        ``status.extension_too_large``.
     """
     identifier("id", fields["id"])
     code = fields["code"]
@@ -40,6 +44,11 @@ def check(fields: Fields) -> None:
     if fields["staff"] is not None:
         for name, text in fields["staff"].items():
             line(f"staff.{name}", text, 100)
+    extension = fields.get("extension")  # not in v1
+    if extension is not None:
+        line("extension.media_type", extension["media_type"], 127, 1)
+        if len(extension["content"]) > EXTENSION_BYTES_MAX:
+            raise Rejected("status.extension_too_large", f"{len(extension['content'])} > {EXTENSION_BYTES_MAX} bytes")
 
 
 def _topic(_: Fields) -> str:

@@ -179,6 +179,7 @@ def test_a_value_of_another_type_is_our_bug(changes: Fields) -> None:
     fields = {
         "id": "1", "sender": "H26", "thread": "H26/1", "document": {"sender": "H26", "id": "1"},
         "document_append_ms": 1, "recipient": "H29", "signed_ms": 1, "code": 1, "reason": "", "staff": None,
+        "extension": None,
     }  # fmt: skip
     assert schema("status").encode(fields)
     with pytest.raises(InvariantBroken):
