@@ -1,9 +1,10 @@
 """The auditor: the books, re-derived from the topics alone, with code of its own."""
 
-from exchange.auditor.auditor import KafkaSource, audit, take_cut
+from exchange.auditor.auditor import HourVerdict, KafkaSource, audit, audit_hour, take_cut
 from exchange.auditor.books import Account, Balance, Coordinates, Copies, Finding, Records
 from exchange.auditor.cut import Cut, Source
 from exchange.auditor.findings import CODES
+from exchange.auditor.hour import HourAudit
 from exchange.auditor.reconcile import reconcile
 
 __all__ = [
@@ -14,10 +15,13 @@ __all__ = [
     "Copies",
     "Cut",
     "Finding",
+    "HourAudit",
+    "HourVerdict",
     "KafkaSource",
     "Records",
     "Source",
     "audit",
+    "audit_hour",
     "reconcile",
     "take_cut",
 ]

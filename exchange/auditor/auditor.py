@@ -9,20 +9,26 @@ Does not commit, join the group or write anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
-from exchange.agencies import Directory, Level
-from exchange.auditor.books import Balance
+from exchange.agencies import BACKBONE_CODE, Directory, Level
+from exchange.auditor.books import Balance, Finding
 from exchange.auditor.cut import Cut
 from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
+from exchange.auditor.hour import Fetch, HourAudit, Statement, open_books
 from exchange.auditor.reconcile import reconcile
 from exchange.auditor.recount import inbox_of
 from exchange.auditor.scope import Counted, ignore
 from exchange.backbone.clients import Config, reader
 from exchange.backbone.directory_log import DirectoryLog
-from exchange.backbone.offsets import await_stable, committed, ends
+from exchange.backbone.offsets import await_stable, committed, ends, first_since
 from exchange.backbone.reading import Read, partitions_of, read_to_end
-from exchange.signatures import PublicKey
+from exchange.signatures import PublicKey, Trust
+from exchange.statements.hours import Hour
+
+MARGIN_MS = 3_600_000
 
 
 def audit(base: Config, directory: Directory | PublicKey, group: str = "hop", counted: Counted = ignore) -> Balance:
@@ -46,16 +52,71 @@ def audit(base: Config, directory: Directory | PublicKey, group: str = "hop", co
         source.close()
 
 
-class KafkaSource:
-    """The topics as they are kept; `close` it."""
+@dataclass(frozen=True, slots=True)
+class HourVerdict:
+    """The balance from the hour's beginning on, and what its stated books differ in."""
 
-    def __init__(self, base: Config) -> None:
+    balance: Balance
+    findings: list[Finding]
+    rows: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the books of the hour are stated, and everything agrees."""
+        return self.balance.holds and not self.findings
+
+
+def audit_hour(
+    base: Config,
+    registrar: PublicKey,
+    hour: Hour,
+    fetch: Fetch,
+    trust_at: Callable[[int], Trust],
+    group: str = "hop",
+    backbone: str = BACKBONE_CODE,
+) -> HourVerdict:
+    """Derive the books of an hour again and compare them with the backbone's statement.
+
+    Reads from an hour before it, so what the broker's clock stepped back over by more isn't found. `fetch`: the object
+    store; `trust_at`: by the directory as of an offset.
+
+    Raises: as `audit`.
+    """
+    cut = take_cut(base, group)
+    asking = reader(base)
+    try:
+        openings = {place: first_since(asking, *place, hour.start_ms) for place in cut.next_offsets}
+        ranges = {place: (first, first_since(asking, *place, hour.end_ms)) for place, first in openings.items()}
+    finally:
+        asking.close()
+    log = DirectoryLog(base, registrar)
+    log.close()
+    recounted = HourAudit(hour, ranges, backbone)
+    source = KafkaSource(base, hour.start_ms - MARGIN_MS)
+    try:
+        balance = reconcile(replace(cut, openings=openings), source, log.directory, backbone, told=recounted.tell)
+    finally:
+        source.close()
+
+    def opened(statement: Statement) -> dict[str, Any]:
+        return open_books(statement, hour, backbone, fetch, trust_at(statement.directory_offset))
+
+    return HourVerdict(balance, recounted.compare(balance, opened), len(recounted.rows))
+
+
+class KafkaSource:
+    """The topics as they are kept; `close` it. `since_ms`: from when on, by the broker's clock; 0: all."""
+
+    def __init__(self, base: Config, since_ms: int = 0) -> None:
         self._base = base
+        self._since_ms = since_ms
         self._asking = reader(base)
 
     def read(self, topic: str, partition: int) -> Iterator[Read]:
-        """Yield the records of one partition, from the oldest kept to the end of its log."""
+        """Yield the records of one partition, from the oldest kept (since then) to the end of its log."""
         oldest, end = ends(self._asking, topic, partition)
+        if self._since_ms:
+            oldest = first_since(self._asking, topic, partition, self._since_ms)
         if oldest < end:
             for portion in read_to_end(self._base, {(topic, partition): oldest}):
                 yield from portion

@@ -52,6 +52,11 @@ CODES = {
     "audit.altered_claim": "the duplicate store's log holds another id or digest",
     "audit.store_gap": "the duplicate store's log goes back, or doesn't match the committed offsets",
     "audit.misplaced_record": "a record of the hop lies in another partition than its source's",
+    "audit.hour_not_closed": "no statement of the backbone closes the hour",
+    "audit.books_unreadable": "the statement that closes the hour doesn't verify, or its file isn't what was signed",
+    "audit.books_range": "the hour's books are about other submissions than the hour's",
+    "audit.books_differ": "the hour's books differ from the recount",
+    "audit.books_missing": "the hour's books name other missing submissions than the recount",
     "audit.unreadable_record": "a record of the hop can't be decoded",
 }
 """Each code of a finding and what it means."""

@@ -77,10 +77,12 @@ class PartitionAudit:
         if not submissions.is_time(read, append_ms):
             findings.add("audit.altered_event", at, f"its append time {append_ms}, not {read.append_ms}", event["id"])
             append_ms = read.append_ms
-        cells = check(self._scope, Case(at, read, event, append_ms, record["directory_offset"]))
+        case = Case(at, read, event, append_ms, record["directory_offset"])
+        cells = check(self._scope, case)
         if findings.total != before:
             self._deltas.doubt(topic, offset)
             return
+        self._scope.told(case)
         for key, deliveries, size in cells:
             self._deltas.count(topic, offset, key, deliveries, size)
             self._scope.counted(key, deliveries, size)

@@ -23,17 +23,22 @@ from exchange.auditor.partition import PartitionAudit
 from exchange.auditor.receipts import Receipts
 from exchange.auditor.recount import Recount, inbox_of
 from exchange.auditor.said import read_statement
-from exchange.auditor.scope import Counted, Scope, ignore
+from exchange.auditor.scope import Counted, Scope, Told, ignore, pass_over
 from exchange.auditor.tally import Tally
 from exchange.errors import Rejected
 
 
 def reconcile(
-    cut: Cut, source: Source, directory: Directory, backbone: str = BACKBONE_CODE, counted: Counted = ignore
+    cut: Cut,
+    source: Source,
+    directory: Directory,
+    backbone: str = BACKBONE_CODE,
+    counted: Counted = ignore,
+    told: Told = pass_over,
 ) -> Balance:
     """Audit everything below the cut. `directory`: read at least as far as the hop; `backbone`: who signs notices.
 
-    `counted`: told each recounted cell, for whoever compares other sums with them.
+    `counted`: told each recounted cell, `told` each event, for whoever compares other sums with them.
 
     Raises: Unavailable ``directory.behind`` if the trace names a later directory offset; whatever `source` raises.
     """
@@ -54,6 +59,7 @@ def reconcile(
             receipts=Receipts(number),
             dead_letters=records.dead_letters(number, cut),
             counted=counted,
+            told=told,
         )
         PartitionAudit(scope, records).run()
     for level in Level:

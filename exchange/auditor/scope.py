@@ -28,6 +28,30 @@ Counted = Callable[[CellKey, int, int], None]
 """Told each statement as it is recounted without a finding: key, deliveries, bytes; once for each of its cells."""
 
 
+class Case(NamedTuple):
+    """One event and its submission. `append_ms` and `directory_offset`: as every output must name them."""
+
+    at: Coordinates
+    read: Read
+    event: Fields
+    append_ms: int
+    directory_offset: int
+
+    @property
+    def id(self) -> str:
+        """The id that the event names."""
+        statement_id: str = self.event["id"]
+        return statement_id
+
+
+Told = Callable[[Case], None]
+"""Told each event in which nothing was found."""
+
+
+def pass_over(_: Case) -> None:
+    """Tell nobody."""
+
+
 def ignore(_: CellKey, __: int, ___: int) -> None:
     """Tell nobody."""
 
@@ -47,22 +71,7 @@ class Scope:
     receipts: Receipts
     dead_letters: dict[str, Column]
     counted: Counted = ignore
-
-
-class Case(NamedTuple):
-    """One event and its submission. `append_ms` and `directory_offset`: as every output must name them."""
-
-    at: Coordinates
-    read: Read
-    event: Fields
-    append_ms: int
-    directory_offset: int
-
-    @property
-    def id(self) -> str:
-        """The id that the event names."""
-        statement_id: str = self.event["id"]
-        return statement_id
+    told: Told = pass_over
 
 
 def expect_notice(scope: Scope, case: Case, said: Said, code: str, unreached: list[str]) -> None:

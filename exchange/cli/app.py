@@ -17,6 +17,7 @@ import typer
 from exchange.cli import (
     agencies,
     auditing,
+    closing,
     demo,
     evidence,
     gateway,
@@ -59,6 +60,7 @@ setting_aside.register(app)
 gateway.register(app)
 simulating.register(app)
 auditing.register(app)
+closing.register(app)
 ledger.register(app)
 evidence.register(app)
 demo.register(app)

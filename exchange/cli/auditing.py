@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from json import loads
 from typing import Annotated
 
 import typer
 
 from exchange.agencies.levels import Level
-from exchange.auditor import Balance, Copies, audit
+from exchange.auditor import Balance, Copies, Finding, audit, audit_hour
 from exchange.cli import world as worlds
-from exchange.cli.output import ERR, NO, OUT, table
+from exchange.cli.output import ERR, NO, OUT, print_json, table
+from exchange.cli.world import World
 from exchange.local.progress import on_terminal
+from exchange.statements.hours import Hour
 
 FINDINGS_SHOWN = 30
 
@@ -38,12 +42,23 @@ def register(app: typer.Typer) -> None:
     app.command("audit")(run)
 
 
-def run(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def run(
+    context: typer.Context,
+    hour: Annotated[
+        str | None, typer.Option(help="Only from this hour on, and its stated books: 2026-11-25T09, in Vietnam's time.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
     """Re-read the topics and balance the books; exit 1 and name what is missing or surplus if they don't.
 
-    Example: `exchange audit` · `exchange audit --json | jq .holds`
+    With `--hour`, also hold the books that the backbone stated for it (`exchange close-hour`) against the recount.
+
+    Example: `exchange audit` · `exchange audit --json | jq .holds` · `exchange audit --hour 2026-11-25T09`
     """
     world = worlds.of(context)
+    if hour is not None:
+        _hour(world, Hour.named(hour), json=json)
+        return
     with on_terminal(ERR) as report:
         report("Re-reading the topics")
         balance = audit(world.base, world.authority.registrar_public_key)
@@ -52,6 +67,26 @@ def run(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = 
     else:
         show(balance)
     if not balance.holds:
+        raise typer.Exit(NO)
+
+
+def _hour(world: World, hour: Hour, *, json: bool) -> None:
+    def fetch(digest: bytes, size: int) -> bytes:
+        return b"".join(world.attachments.read(digest, size))
+
+    with on_terminal(ERR) as report:
+        report(f"Re-reading the topics from {hour.name} on")
+        verdict = audit_hour(world.base, world.authority.registrar_public_key, hour, fetch, world.trust_at)
+    if json:
+        findings = [found._asdict() | {"at": "/".join(map(str, found.at))} for found in verdict.findings]
+        print_json({"hour": hour.name, "holds": verdict.holds, "rows": verdict.rows, "findings": findings}
+                   | {"balance": loads(verdict.balance.to_json())})  # fmt: skip
+    else:
+        show(verdict.balance)
+        _name(verdict.findings)
+        if not verdict.findings:
+            OUT.print(f"[bold green]The books of {hour.name} are as stated.[/] {verdict.rows:,} rows.", highlight=False)
+    if not verdict.holds:
         raise typer.Exit(NO)
 
 
@@ -77,7 +112,11 @@ def show(balance: Balance) -> None:
     OUT.print(f"[bold red]The books do not balance.[/] {read:,} records re-read.", highlight=False)
     for code, count in sorted(balance.finding_counts.items()):
         OUT.print(f"  {code}: {count:,}", highlight=False)
-    for found in balance.findings[:FINDINGS_SHOWN]:
+    _name(balance.findings)
+
+
+def _name(findings: Sequence[Finding]) -> None:
+    for found in findings[:FINDINGS_SHOWN]:
         OUT.print(f"  {found.code} {found.at.topic}/{found.at.partition}/{found.at.offset} {found.id}: "
                   f"{found.sentence}", markup=False, highlight=False)  # fmt: skip
 

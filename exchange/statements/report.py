@@ -11,7 +11,9 @@ from exchange.statements.kind import Kind, Route, Topic, nobody
 from exchange.statements.text import identifier, line, paragraph
 
 FIGURES_MAX = 500
-_PERIOD = re.compile(r"20[0-9]{2}(-(H[12]|Q[1-4]|(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?))?", re.ASCII)
+_DAY = "(0[1-9]|[12][0-9]|3[01])"
+_HOUR = "T([01][0-9]|2[0-3])"
+_PERIOD = re.compile(rf"20[0-9]{{2}}(-(H[12]|Q[1-4]|(0[1-9]|1[0-2])(-{_DAY}({_HOUR})?)?))?", re.ASCII)
 
 
 def check(fields: Fields) -> None:
