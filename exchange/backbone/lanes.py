@@ -20,9 +20,9 @@ from exchange.pipeline.outputs import Position
 from exchange.statements import Topic
 
 BULK_SHARE = 5
-BATCH_RECORDS_MAX = 2_000
-"""Each transaction costs about thirty requests, whatever it holds."""
-BATCH_RECORDS_SHORT = 250
+BATCH_RECORDS_MAX = 500
+"""Each transaction costs about thirty requests, whatever it holds; the first urgent record waits for a whole one."""
+BATCH_RECORDS_SHORT = 100
 """While urgent records come: each of them waits for the batch that is under way, and for its own."""
 SHORT_FOR_S = 2.0
 """How long batches stay short after an urgent record."""
