@@ -71,6 +71,6 @@ class Lanes:
         return self._member.consume(most, timeout=timeout_s)
 
     def close(self) -> None:
-        """Leave the group."""
-        self._express.close()
+        """Leave the group; while it does, the member may still tell of partitions that it loses."""
         self._member.close()
+        self._express.close()

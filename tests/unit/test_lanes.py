@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -20,10 +21,19 @@ class Log:
     def __init__(self) -> None:
         self.waiting = 0
         self.assigned: list[tuple[str, int, int]] = []
+        self.on_close: Callable[[], object] = int
 
     def assign(self, partitions: list[TopicPartition]) -> None:
         """Read these, from there."""
         self.assigned = [(at.topic, at.partition, at.offset) for at in partitions]
+
+    def close(self) -> None:
+        """Tell of what is lost, and be of no use any more."""
+        self.on_close()
+        self.assign = self._closed  # type: ignore[method-assign]
+
+    def _closed(self, partitions: list[TopicPartition]) -> None:
+        raise RuntimeError("Consumer closed")
 
     def consume(self, most: int, timeout: float) -> list[int]:
         """So many at most."""
@@ -72,6 +82,13 @@ def test_a_lost_assignment_ends_the_urgent_lane_too(lanes: Lanes, member: Log, e
     lanes.start(POSITIONS)
     lanes.stop()
     assert express.assigned == member.assigned == []
+
+
+def test_what_the_member_tells_while_it_closes_is_heard(lanes: Lanes, member: Log, express: Log) -> None:
+    lanes.start(POSITIONS)
+    member.on_close = lanes.lose
+    lanes.close()
+    assert express.assigned == []
 
 
 def test_batches_are_short_while_urgent_records_come(lanes: Lanes, express: Log) -> None:

@@ -77,10 +77,10 @@ def test_a_flood_fills_batches() -> None:
 
 
 def test_a_full_batch_waits_for_a_request_a_partition() -> None:
-    batch = batch_of(BATCH_RECORDS_MAX, 1, DOCUMENTS_ONLY, COSTS, CLUSTER, 0)
+    batch = batch_of(5_000, 1, DOCUMENTS_ONLY, COSTS, CLUSTER, 0)
     assert batch.partitions == pytest.approx(3 * 48 + 4 * 48, rel=1e-3)
     assert batch.wait_ms == pytest.approx(5 + batch.partitions)
-    assert batch.work_ms == pytest.approx(2_000 * (125 - 25) / 1e3)
+    assert batch.work_ms == pytest.approx(5_000 * (125 - 25) / 1e3)
 
 
 def test_partitions_slow_a_worker_down() -> None:
