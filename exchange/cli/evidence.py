@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from cryptography import x509
@@ -13,10 +14,26 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from exchange.backbone.folder import Folder
 from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of, verifier_key
-from exchange.cli.output import ERR, NO, OUT, print_json, size
+from exchange.cli.output import ERR, NO, OUT, clock, print_json, size
 from exchange.errors import Misconfigured, Rejected, Unavailable
-from exchange.ledger.evidence import FAILED, GOOD, Anchors, Event, Exporter, Subject, Submission, Verdict, verify
+from exchange.ledger.evidence import (
+    FAILED,
+    GOOD,
+    Anchors,
+    Event,
+    Exporter,
+    Subject,
+    Submission,
+    Verdict,
+    is_bundle,
+    read_bundle,
+    renew,
+    verify,
+)
 from exchange.ledger.evidence.archive import FILE_BYTES_MAX
+from exchange.ledger.stamps import ask
+from exchange.local.authority import DAY_MS
+from exchange.local.founding import now_ms
 from exchange.local.progress import on_terminal
 from exchange.views.trace_path import Entry
 from exchange.views.trace_path import Path as Way
@@ -32,6 +49,7 @@ _MARKS = {GOOD: "[green]✓[/]", FAILED: "[red]✗[/]"}
 _WORDS = {
     "archive": "the archive is as the exchange writes it",
     "parts": "the manifest lists exactly these parts",
+    "stamps": "each time-stamp covers all before it, and held until the next",
     "checkpoint": "the ledger's key signed the checkpoint",
     "witnesses": "the witnesses asked for cosigned it",
     "events": "every event is in the ledger",
@@ -41,6 +59,20 @@ _WORDS = {
     "receipts": "every receipt is signed by its agency",
     "rest": "page and guide say what the proofs say",
 }
+
+
+_RESERVATIONS = {
+    "stamp.none": "no time-stamp: all was judged as of now",
+    "revocation.provisional": "revocation provisional: no list in the file is newer than what was signed",
+    "certificate.ended": "a signer's certificate ended before the time-stamp: only the exchange says it was in time",
+}
+
+Digest = Literal["sha256", "sha384", "sha512"]
+
+TrustOption = Annotated[list[Path], typer.Option(help="A root certificate, PEM; several are possible; or a bundle.")]
+LedgerKeyOption = Annotated[str | None, typer.Option(help="The ledger's key, or a file with it; unless a bundle says.")]
+WitnessKeysOption = Annotated[list[str] | None, typer.Option(help="A witness that must have cosigned.")]
+StampRootsOption = Annotated[list[Path] | None, typer.Option(help="A root of time-stamps, PEM; else those of --trust.")]
 
 
 def register(parent: typer.Typer) -> None:
@@ -80,27 +112,67 @@ def export(
 @app.command("verify")
 def verify_(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="An evidence file.")],
-    trust: Annotated[list[Path], typer.Option(help="A root certificate, PEM; several are possible.")],
-    ledger_key: Annotated[str, typer.Option(help="The ledger's key, or a file with it.")],
-    witness_key: Annotated[list[str] | None, typer.Option(help="A witness that must have cosigned.")] = None,
+    trust: TrustOption,
+    ledger_key: LedgerKeyOption = None,
+    witness_key: WitnessKeysOption = None,
+    tsa_root: StampRootsOption = None,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Verify an evidence file, offline: needs no Kafka, no database, nobody's word. Exit 0 if it holds, else 1.
 
     Example: `exchange evidence verify evidence.zip --trust root.crt.pem --ledger-key ledger.vkey`
     """
-    witnesses = tuple(verifier_key(text) for text in witness_key or ())
-    anchors = Anchors(tuple(map(_root, trust)), verifier_key(ledger_key), witnesses)
-    if file.stat().st_size > FILE_BYTES_MAX:
-        raise Rejected("evidence.too_large", f"{file.stat().st_size} > {FILE_BYTES_MAX} bytes")
-    verdict = verify(file.read_bytes(), anchors)
+    anchors = read_anchors(trust, ledger_key, witness_key, tsa_root)
+    verdict = verify(_read(file), anchors, now_ms())
     if json:
         about = None if verdict.story is None else verdict.story.about
         steps = [{name: getattr(step, name) for name in step.__slots__} for step in verdict.steps]
-        print_json({"holds": verdict.holds, "document": about, "steps": steps})
+        print_json({"holds": verdict.holds, "reservations": verdict.reservations, "document": about,
+                    "renew_by_ms": verdict.renew_by_ms, "steps": steps})  # fmt: skip
     else:
         show(verdict)
     if not verdict.holds:
+        raise typer.Exit(NO)
+
+
+@app.command("renew")
+def renew_(
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="Evidence files.")],
+    trust: TrustOption,
+    tsa: Annotated[str, typer.Option(envvar="EXCHANGE_TSA_URL", help="The address of a time-stamping authority.")],
+    ledger_key: LedgerKeyOption = None,
+    witness_key: WitnessKeysOption = None,
+    tsa_root: StampRootsOption = None,
+    within: Annotated[
+        int | None, typer.Option(min=1, help="Leave alone what can be relied on for more days than this.")
+    ] = None,
+    digest: Annotated[Digest, typer.Option(help="Of what the stamp is over.")] = "sha256",
+) -> None:
+    """Add a time-stamp over all that evidence files hold, in place, before their last one comes to its end.
+
+    Example: `exchange evidence renew archive/*.zip --trust trust.json --tsa https://tsa.example.org --within 365`
+    """
+    anchors = read_anchors(trust, ledger_key, witness_key, tsa_root)
+    roots = [one.certificate for one in anchors.time_stamps]
+    refused = 0
+    with on_terminal(ERR) as report:
+        for number, file in enumerate(files):
+            report("Renewing", number, len(files))
+            data = _read(file)
+            before = verify(data, anchors, now_ms())
+            due_ms = now_ms() + (within or 0) * DAY_MS
+            if before.holds and within and before.renew_by_ms is not None and before.renew_by_ms > due_ms:
+                continue
+            try:
+                made = renew(data, anchors, now_ms, lambda content, name: ask(tsa, content, roots, name=name), digest)
+            except Rejected as exc:
+                ERR.print(f"{file}: {exc}", markup=False, highlight=False)
+                refused += 1
+                continue
+            Folder(file.absolute().parent).replace(file.name, made)
+            until = clock(verify(made, anchors, now_ms()).renew_by_ms or 0)
+            OUT.print(f"{file}: renewed, good until {until}", markup=False, highlight=False)
+    if refused:
         raise typer.Exit(NO)
 
 
@@ -126,6 +198,10 @@ def show(verdict: Verdict) -> None:
     if verdict.holds and verdict.story is not None:
         about = verdict.story.about
         OUT.print(f"\nIt holds: {about['sender']} signed {about['id']}, and the exchange took it in.", markup=False)
+        for reservation in verdict.reservations:
+            OUT.print(f"  Left open: {_RESERVATIONS[reservation]} ({reservation})", markup=False, highlight=False)
+        if verdict.renew_by_ms is not None:
+            OUT.print(f"  Renew it before {clock(verdict.renew_by_ms)[:10]}.", markup=False, highlight=False)
     else:
         OUT.print("\nIt does NOT hold.", style="bold red")
 
@@ -142,6 +218,29 @@ def _patiently(exporter: Exporter, subject: Subject) -> bytes:
         time.sleep(_POLL_S)
 
 
+def read_anchors(
+    trust: Sequence[Path], ledger_key: str | None, witnesses: Sequence[str] | None, stamp_roots: Sequence[Path] | None
+) -> Anchors:
+    """What the options say is trusted; Misconfigured."""
+    data = [_bytes_of(path) for path in trust]
+    if any(map(is_bundle, data)):
+        if len(data) > 1 or ledger_key or witnesses or stamp_roots:
+            raise Misconfigured(["a trust bundle says all that is trusted: give it alone"])
+        return read_bundle(data[0])
+    if ledger_key is None:
+        raise Misconfigured(["--ledger-key is needed, unless --trust is a bundle"])
+    stamps = [_root(path, _bytes_of(path)) for path in stamp_roots or ()]
+    keys = [verifier_key(text) for text in witnesses or ()]
+    return Anchors.plain(list(map(_root, trust, data)), verifier_key(ledger_key), keys, stamps)
+
+
+def _read(file: Path) -> bytes:
+    """An evidence file's bytes; nothing beyond the limit is read."""
+    if file.stat().st_size > FILE_BYTES_MAX:
+        raise Rejected("evidence.too_large", f"{file.stat().st_size} > {FILE_BYTES_MAX} bytes")
+    return file.read_bytes()
+
+
 def _event(entry: Entry) -> Event:
     return Event(entry.partition, entry.trace_offset, entry.trace_index)
 
@@ -150,8 +249,15 @@ def _submission(entry: Entry) -> Submission:
     return Submission(entry.source_topic, entry.partition, entry.source_offset, entry.directory_offset)
 
 
-def _root(path: Path) -> bytes:
+def _root(path: Path, data: bytes) -> bytes:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
-    except (OSError, ValueError) as exc:
+        return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
+    except ValueError as exc:
         raise Misconfigured([f"no certificate in {path}: {exc}"]) from exc
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise Misconfigured([f"{path} can't be read: {exc}"]) from exc

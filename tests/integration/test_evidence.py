@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 
 from exchange.agencies.levels import Level
+from exchange.local.founding import now_ms
 from exchange.local.waiting import wait_until
 from exchange.statements.status import ACCEPTED, ARRIVED
 from exchange.views.trace_store import TraceStore
@@ -59,7 +60,7 @@ def test_export_and_verify_offline(exchange: Exchange, tmp_path: Path) -> None:
     run(home, "evidence", "export", fields["id"], "-o", str(file))
     checked = ("evidence", "verify", str(file), "--trust", str(root), "--ledger-key", str(vkey))
     shown = run(nowhere, *checked).decode()
-    assert shown.count("✓") == 10
+    assert shown.count("✓") == 11
     assert "It holds" in shown
     assert not nowhere.exists()
     answer = json.loads(run(nowhere, *checked, "--json"))
@@ -69,7 +70,7 @@ def test_export_and_verify_offline(exchange: Exchange, tmp_path: Path) -> None:
     assert notes["events"] == "4 events"
     assert notes["receipts"] == "2 signed"
     certificate = x509.load_pem_x509_certificate(root.read_bytes())
-    assert independent_verifier.verify(file.read_bytes(), certificate, vkey.read_text().strip())
+    assert independent_verifier.verify(file.read_bytes(), certificate, vkey.read_text().strip(), now_ms())
     # A byte changed; another's key.
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
@@ -78,7 +79,7 @@ def test_export_and_verify_offline(exchange: Exchange, tmp_path: Path) -> None:
     assert shown.count("✗") == 1
     assert "does NOT hold" in shown
     with pytest.raises(Refused):
-        independent_verifier.verify(bytes(data), certificate, vkey.read_text().strip())
+        independent_verifier.verify(bytes(data), certificate, vkey.read_text().strip(), now_ms())
     run(nowhere, *checked[:-1], "not-a-key", code=2)
 
 

@@ -14,16 +14,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exchange.errors import Misconfigured, Rejected
-from exchange.ledger.evidence import FAILED, GOOD, NOT_REACHED, Anchors, Step, contents, verify
+from exchange.ledger.evidence import FAILED, GOOD, NOT_REACHED, Anchors, Step, contents, renew, verify
 from exchange.ledger.evidence.archive import pack, unpack
 from exchange.ledger.evidence.assembling import assemble
 from exchange.ledger.evidence.contents import ProvedEvent, Said
 from exchange.ledger.evidence.verifying import CHECKLIST
-from exchange.ledger.notes import NoteKey
+from exchange.ledger.notes import NoteKey, VerifierKey
 from tests.support import independent_verifier
-from tests.support.evidence_world import LOG, WITNESS, Made, make
+from tests.support.evidence_world import CHECKED_MS, LOG, STAMPED_MS, WITNESS, Made, make
 from tests.support.independent_verifier import Refused
 from tests.support.signing import NOW_MS, World
+from tests.support.stamping import stamper
 
 Change = Callable[[bytes], bytes]
 
@@ -44,6 +45,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make(tmp_path_factory.mktemp("ledger"))
 
 
+@pytest.fixture(scope="module")
+def stamped(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """With the checkpoint's stamp and one over everything."""
+    one = make(tmp_path_factory.mktemp("stamped"), stamped=True)
+    tsa = stamper(one.world.authority, STAMPED_MS + 10_000)
+    one.file = renew(one.file, one.anchors, lambda: CHECKED_MS, lambda content, _: tsa.grant(sha256(content).digest()))
+    return one
+
+
 def refitted(parts: Mapping[str, bytes]) -> bytes:
     """The archive with a manifest that fits its other parts, as a forger would make it."""
     found = json.loads(parts[contents.MANIFEST])
@@ -53,7 +63,7 @@ def refitted(parts: Mapping[str, bytes]) -> bytes:
 
 def failed(data: bytes, anchors: Anchors) -> Step:
     """The one step that says no; those before are good, those after aren't reached."""
-    verdict = verify(data, anchors)
+    verdict = verify(data, anchors, CHECKED_MS)
     [step] = [step for step in verdict.steps if step.state == FAILED]
     assert [one.state for one in verdict.steps] == (
         [GOOD] * (step.number - 1) + [FAILED] + [NOT_REACHED] * (len(CHECKLIST) - step.number)
@@ -65,10 +75,19 @@ def failed(data: bytes, anchors: Anchors) -> Step:
     return step
 
 
-def independent(made: Made, data: bytes) -> str:
+def roots_of(made: Made) -> list[bytes]:
+    return [one.certificate for one in made.anchors.roots]
+
+
+def trusting(made: Made, *witnesses: VerifierKey) -> Anchors:
+    """The same trust, with witnesses that must have cosigned."""
+    return Anchors.plain(roots_of(made), LOG.verifier, witnesses)
+
+
+def independent(made: Made, data: bytes, now_ms: int = CHECKED_MS) -> str:
     """The other verifier's answer."""
-    root = x509.load_der_x509_certificate(made.anchors.roots[0])
-    return independent_verifier.verify(data, root, str(made.anchors.ledger))
+    root = x509.load_der_x509_certificate(roots_of(made)[0])
+    return independent_verifier.verify(data, root, str(LOG.verifier), now_ms)
 
 
 def flipped(data: bytes, at: int, bits: int) -> bytes:
@@ -78,7 +97,7 @@ def flipped(data: bytes, at: int, bits: int) -> bytes:
 def test_ours_holds_by_both_verifiers(tmp_path: Path) -> None:
     for number, options in enumerate([{}, {"key": "rsa2048"}, {"key": "ed25519"}, {"batch": True}, {"leader": True}]):
         one = make(tmp_path / str(number), **options)  # type: ignore[arg-type]
-        verdict = verify(one.file, one.anchors)
+        verdict = verify(one.file, one.anchors, CHECKED_MS)
         assert verdict.holds, verdict.steps
         assert verdict.require().about["sha256"] == independent(one, one.file)
         assert [step.name for step in verdict.steps] == [name for name, _ in CHECKLIST]
@@ -118,9 +137,9 @@ def test_a_byte_of_a_part_with_a_manifest_that_fits(made: Made, data: st.DataObj
     at, bits = data.draw(st.integers(0, len(parts[name]) - 1)), data.draw(st.integers(1, 255))
     parts[name] = flipped(parts[name], at, bits)
     changed = refitted(parts)
-    if name == contents.CHECKPOINT and verify(changed, made.anchors).holds:
+    if name == contents.CHECKPOINT and verify(changed, made.anchors, CHECKED_MS).holds:
         # Lines of witnesses that nobody asked for are not ours to judge; they are, once asked for.
-        anchors = Anchors(made.anchors.roots, made.anchors.ledger, (WITNESS.verifier,))
+        anchors = trusting(made, WITNESS.verifier)
         assert failed(changed, anchors).name == "witnesses"
         return
     step = failed(changed, made.anchors)
@@ -130,24 +149,40 @@ def test_a_byte_of_a_part_with_a_manifest_that_fits(made: Made, data: st.DataObj
             independent(made, changed)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_byte_of_a_stamp_or_of_what_it_is_over(stamped: Made, data: st.DataObject) -> None:
+    """With stamps over it, no proving part can be changed in favour of another valid one either."""
+    parts = unpack(stamped.file)
+    name = data.draw(st.sampled_from([*contents.SOURCES, contents.CHECKPOINT_STAMP, "stamps/1.tst"]))
+    at, bits = data.draw(st.integers(0, len(parts[name]) - 1)), data.draw(st.integers(1, 255))
+    parts[name] = flipped(parts[name], at, bits)
+    step = failed(refitted(parts), stamped.anchors)
+    assert step.name in ({"stamps"} if name.startswith(contents.STAMPS) else {"parts", "stamps"}), (step, name, at)
+    if step.name == "stamps":
+        with pytest.raises(Refused) as caught:
+            independent(stamped, refitted(parts))
+        assert caught.value.step == 3
+
+
 def test_witnesses_that_are_asked_for(made: Made) -> None:
-    anchors = Anchors(made.anchors.roots, made.anchors.ledger, (WITNESS.verifier,))
-    verdict = verify(made.file, anchors)
+    anchors = trusting(made, WITNESS.verifier)
+    verdict = verify(made.file, anchors, CHECKED_MS)
     assert verdict.holds
-    assert verdict.steps[3].note == "witness.test/1"
+    assert verdict.steps[4].note == "witness.test/1"
     stranger = NoteKey.generate("witness.test/2", WITNESS.verifier.kind).verifier
-    step = failed(made.file, Anchors(made.anchors.roots, made.anchors.ledger, (WITNESS.verifier, stranger)))
+    step = failed(made.file, trusting(made, WITNESS.verifier, stranger))
     assert (step.code, step.note) == ("checkpoint.not_witnessed", "witness.test/2")
 
 
 def test_another_root_or_ledger(made: Made) -> None:
     other = World()
-    step = failed(made.file, Anchors((other.authority.root_certificate,), LOG.verifier))
+    step = failed(made.file, Anchors.plain([other.authority.root_certificate], LOG.verifier))
     assert (step.name, step.code) == ("certificates", "certificate.unknown_issuer")
-    step = failed(made.file, Anchors(made.anchors.roots, NoteKey.generate("other.test").verifier))
+    step = failed(made.file, Anchors.plain(roots_of(made), NoteKey.generate("other.test").verifier))
     assert (step.name, step.code) == ("checkpoint", "note.unknown_signer")
     with pytest.raises(Misconfigured):
-        verify(made.file, Anchors((made.world.seal.certificate,), LOG.verifier))
+        Anchors.plain([made.world.seal.certificate], LOG.verifier)
 
 
 def forged(made: Made, **changed: bytes) -> bytes:
@@ -171,7 +206,7 @@ def test_other_peoples_proofs(made: Made, tmp_path: Path) -> None:
         assert (step.name, step.code) == ("events", code)
         with pytest.raises(Refused) as caught:
             independent(made, data)
-        assert caught.value.step == 5
+        assert caught.value.step == 6
 
 
 def test_receipts_left_out_or_of_another_document(made: Made) -> None:
@@ -184,7 +219,7 @@ def test_receipts_left_out_or_of_another_document(made: Made) -> None:
     for data in (forged(made, receipts=b""), forged(made, receipts=wrong)):
         with pytest.raises(Refused) as caught:
             independent(made, data)
-        assert caught.value.step == 9
+        assert caught.value.step == 10
 
 
 def test_a_certificate_revoked_by_then(tmp_path: Path) -> None:
@@ -196,7 +231,7 @@ def test_a_certificate_revoked_by_then(tmp_path: Path) -> None:
     assert (step.name, step.code) == ("certificates", "certificate.revoked")
     with pytest.raises(Refused) as caught:
         independent(one, data)
-    assert caught.value.step == 7
+    assert caught.value.step == 8
     step = failed(forged(one, lists=b""), one.anchors)
     assert (step.name, step.code) == ("certificates", "crl.stale")
 
@@ -215,8 +250,8 @@ def test_any_text_in_a_part_gives_a_verdict(made: Made, data: st.DataObject) -> 
     parts = unpack(made.file)
     name = data.draw(st.sampled_from(sorted(parts.keys() - {contents.MANIFEST})))
     old = parts[name]
-    start = data.draw(st.integers(0, len(old)))
-    parts[name] = old[:start] + data.draw(st.binary(max_size=60)) + old[start + data.draw(st.integers(0, 60)) :]
+    start, end = data.draw(st.integers(0, len(old))), data.draw(st.integers(0, 60))
+    parts[name] = old[:start] + data.draw(st.binary(max_size=60)) + old[start + end :]
     if parts[name] != old:
         assert failed(refitted(parts), made.anchors)
 

@@ -27,6 +27,12 @@ from exchange.statements import KINDS, Fields, schema
 from exchange.statements.compose import encode, status
 from tests.support import traces
 from tests.support.signing import NOW_MS, OTHER, SENDER, World
+from tests.support.stamping import stamper
+
+CHECKED_MS = NOW_MS + 60_000
+"""When tests verify what `make` made, if they don't say otherwise."""
+
+STAMPED_MS = NOW_MS + 30_000
 
 LOG, WITNESS = NoteKey.generate("ledger.test/1"), NoteKey.generate("witness.test/1", COSIGNATURE)
 DOCUMENT_ID = "2026-1"
@@ -44,8 +50,19 @@ class Made:
     document_fields: Fields
 
 
-def make(folder: Path, *, key: KeyKind = "p256", batch: bool = False, leader: bool = False, filler: int = 300) -> Made:
-    """A document of `SENDER` to `OTHER`, received and acknowledged, among `filler` other events of the ledger."""
+def make(
+    folder: Path,
+    *,
+    key: KeyKind = "p256",
+    batch: bool = False,
+    leader: bool = False,
+    filler: int = 300,
+    stamped: bool = False,
+) -> Made:
+    """A document of `SENDER` to `OTHER`, received and acknowledged, among `filler` other events of the ledger.
+
+    `stamped`: with a time-stamp of its checkpoint, half a minute later.
+    """
     world = World(key)
     fields = world.document(**({"signer": _signer(world)} if leader else {}))
     keys = [world.leader.signing_key, world.seal.signing_key] if leader else [world.seal.signing_key]
@@ -70,7 +87,10 @@ def make(folder: Path, *, key: KeyKind = "p256", batch: bool = False, leader: bo
     sources[contents.CERTIFICATES] = contents.write_pem(contents.CERTIFICATE_LABEL, ders)
     [entry] = world.view.lists.values()
     sources[contents.LISTS] = contents.write_pem(contents.LIST_LABEL, [entry.crl])
-    anchors = Anchors((world.authority.root_certificate,), LOG.verifier)
+    if stamped:
+        digest = sha256(sources[contents.CHECKPOINT]).digest()
+        sources[contents.CHECKPOINT_STAMP] = stamper(world.authority, STAMPED_MS).grant(digest)
+    anchors = Anchors.plain([world.authority.root_certificate], LOG.verifier)
     return Made(world, sources, assemble(sources), anchors, said, fields)
 
 

@@ -1,7 +1,7 @@
 """A second verifier of evidence files, written from ``docs/evidence-format.md`` alone: it imports nothing of ours.
 
-It shows neither page nor guide to anybody, so step 10 is left out, as that page allows. Raises `Refused` with the
-number of the step.
+It shows neither page nor guide to anybody, so step 11 is left out, as that page allows. Raises `Refused` with the
+number of the step. Time-stamps are read and verified by the library ``rfc3161-client``, which our own code doesn't use.
 """
 
 from __future__ import annotations
@@ -13,18 +13,26 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import fastavro
+import rfc3161_client as rfc3161
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
+SKEW_MS = 300_000
+PROVING = ("checkpoint.txt", "statement.avro", "record.avro", "events.jsonl", "receipts.jsonl",
+           "certificates.pem", "lists.pem")  # fmt: skip
+DIGESTS = {
+    f"2.16.840.1.101.3.4.2.{number}": digest
+    for number, digest in enumerate((hashlib.sha256, hashlib.sha384, hashlib.sha512), 1)
+}
 ERRORS = (ValueError, KeyError, IndexError, TypeError, EOFError, StopIteration, InvalidSignature, struct.error)
 
 
@@ -40,37 +48,52 @@ def sha(*parts: bytes) -> bytes:
     return hashlib.sha256(b"".join(parts)).digest()
 
 
-def verify(data: bytes, root: x509.Certificate, ledger_key: str) -> str:
-    """Go through steps 1 to 9; returns the statement's digest."""
+def verify(
+    data: bytes,
+    root: x509.Certificate,
+    ledger_key: str,
+    now_ms: int,
+    *,
+    stamp_roots: Sequence[x509.Certificate] = (),
+    witnesses: Sequence[str] = (),
+) -> str:
+    """Go through steps 1 to 10; returns the statement's digest. `stamp_roots`: if not `root`."""
     step = 1
     try:
         parts = dict(archive(data))
         step = 2
         check_manifest(parts)
         step = 3
+        at_ms = stamped(parts, stamp_roots or [root], now_ms)
+        step = 4
         size, top = checkpoint(parts["checkpoint.txt"], ledger_key)
         step = 5
+        for witness in witnesses:
+            cosigned(parts["checkpoint.txt"], witness)
+        step = 6
         events = {line["index"]: line for line in map(json.loads, parts["events.jsonl"].splitlines())}
         leaves = {}
         for index, line in events.items():
             entry = sha(base64.b64decode(line["salt"]), base64.b64decode(line["leaf"]))
             demand(climb(sha(b"\0", entry), index, size, line["path"]) == top, "another root")
             leaves[index] = avro(base64.b64decode(line["leaf"]), "ledger_leaf")["event"]
-        step = 6
+            demand(leaves[index]["append_ms"] <= at_ms + SKEW_MS, "later than its stamp")
+        step = 7
         statement, record = parts["statement.avro"], avro(parts["record.avro"], "record")
         digest = sha(statement)
         [accepted] = [e for e in leaves.values() if e["outcome"] == "accepted" and e["sha256"] == digest]
         fields = avro(statement, "document", "report")
         demand(record["statement"] == statement, "another statement")
         demand((fields["sender"], fields["id"]) == (accepted["sender"], accepted["id"]), "other names")
-        step = 7
+        step = 8
+        demand(is_current(root, at_ms), "the root has ended")
         trust = Certificates(parts["certificates.pem"], parts["lists.pem"], root)
         for signature in record["signatures"]:
             trust.check(signature["certificate"], accepted["append_ms"])
-        step = 8
+        step = 9
         leader = (fields.get("signer") or {}).get("leader")
         check_record(record, fields["sender"], leader, accepted, trust)
-        step = 9
+        step = 10
         check_receipts(parts["receipts.jsonl"], leaves, accepted, trust)
     except ERRORS as exc:
         raise Refused(step, repr(exc)) from exc
@@ -109,6 +132,73 @@ def check_manifest(parts: dict[str, bytes]) -> None:
         demand((one["bytes"], one["sha256"]) == (len(body), sha(body).hex()), one["name"])
 
 
+def stamped(parts: dict[str, bytes], roots: Sequence[x509.Certificate], now_ms: int) -> int:
+    """The time that counts."""
+    names = [name for name in parts if name.startswith("stamps/")]
+    first = ["stamps/checkpoint.tst"] if "stamps/checkpoint.tst" in names else []
+    count = len(names) - len(first)
+    demand(len(names) <= 16 and names == [*first, *(f"stamps/{n + 1}.tst" for n in range(count))], "other stamps")
+    found = []
+    for number, name in enumerate(names):
+        token = rfc3161.decode_timestamp_response(response(parts[name]))
+        digest = DIGESTS[token.tst_info.message_imprint.hash_algorithm.dotted_string]
+        lines = [f"{digest(parts[one]).hexdigest()}  {one}\n" for one in (*PROVING, *names[:number])]
+        content = parts["checkpoint.txt"] if name in first else "".join(lines).encode()
+        found.append((one_stamp(token, content, roots), token.tst_info.gen_time.timestamp() * 1000))
+    times = [time for _, time in found]
+    demand(times == sorted(times) and all(time <= now_ms + SKEW_MS for time in times), "the order of stamps")
+    for (path, time), until in zip(found, [*times[1:], max(now_ms, *times, 0)], strict=True) if found else ():
+        demand(all(is_current(one, time) and is_current(one, until) for one in path), "a stamp that has ended")
+    return int(times[0]) if times else now_ms
+
+
+def response(token: bytes) -> bytes:
+    """A TimeStampResp (status granted) around a token, which is what the library reads."""
+    body = b"\x30\x03\x02\x01\x00" + token
+    return b"\x30\x82" + len(body).to_bytes(2, "big") + body
+
+
+def one_stamp(
+    token: rfc3161.TimeStampResponse, content: bytes, roots: Sequence[x509.Certificate]
+) -> list[x509.Certificate]:
+    """Verify one; returns the certificates that it rests on."""
+    held = [x509.load_der_x509_certificate(der) for der in token.signed_data.certificates]
+    [info] = token.signed_data.signer_infos
+    demand(token.signed_data.version == 3 and info.version == 1, "versions")
+    demand({one.dotted_string for one in token.signed_data.digest_algorithms} <= DIGESTS.keys(), "digests")
+    for root in roots:
+        try:
+            rfc3161.VerifierBuilder().add_root_certificate(root).build().verify_message(token, content)
+        except rfc3161.VerificationError:
+            continue
+        [signer] = [one for one in held if (one.issuer, one.serial_number) == (info.issuer, info.serial_number)]
+        path = [signer]
+        while path[-1].issuer != root.subject:
+            path += [one for one in held if one.subject == path[-1].issuer]
+        demand({*path} == {*held} and not is_ca(signer), "surplus certificates")
+        usage = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        demand(usage.critical and [*usage.value] == [ExtendedKeyUsageOID.TIME_STAMPING], "not for stamps alone")
+        return [*path, root]
+    raise ValueError("no trusted authority's stamp of this")
+
+
+def is_current(one: x509.Certificate, at_ms: float) -> bool:
+    return one.not_valid_before_utc.timestamp() * 1000 <= at_ms < one.not_valid_after_utc.timestamp() * 1000 + 1000
+
+
+def cosigned(note: bytes, witness: str) -> None:
+    """The witness's line is there and verifies."""
+    name, _, rest = witness.partition("+")
+    key_id, _, encoded = rest.partition("+")
+    public = base64.b64decode(encoded)
+    demand(public[0] == 4 and sha(name.encode(), b"\n", public)[:4].hex() == key_id, "the key")
+    text, _, lines = note.decode().rpartition("\n\n")
+    blobs = [base64.b64decode(line.split(" ")[2]) for line in lines.splitlines() if line.split(" ")[1] == name]
+    [blob] = [blob for blob in blobs if blob[:4].hex() == key_id]
+    said = f"cosignature/v1\ntime {int.from_bytes(blob[4:12], 'big')}\n{text}\n"
+    ed25519.Ed25519PublicKey.from_public_bytes(public[1:]).verify(blob[12:], said.encode())
+
+
 def checkpoint(note: bytes, key: str) -> tuple[int, bytes]:
     name, _, rest = key.partition("+")
     key_id, _, encoded = rest.partition("+")
@@ -145,8 +235,8 @@ def climb(node: bytes, index: int, size: int, path: list[str | bytes]) -> bytes:
 
 
 def avro(data: bytes, *names: str) -> dict[str, Any]:
-    for name in names:
-        schema = json.loads((SCHEMAS / name / "v1.avsc").read_text("utf-8"))
+    for path in [path for name in names for path in sorted((SCHEMAS / name).glob("v*.avsc"))]:
+        schema = json.loads(path.read_text("utf-8"))
         canonical = fastavro.schema.to_parsing_canonical_form(schema)
         mark = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
         if data[:10] == mark:

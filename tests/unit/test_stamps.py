@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from exchange.errors import Misconfigured, Rejected, Unavailable
-from exchange.ledger.stamps import TimeStamper, ask, digest_name, verify_stamp
+from exchange.ledger.stamps import TimeStamper, ask, claim, verify_stamp
 from exchange.ledger.stamps.asking import QUERY, REPLY, Response, read_response, request
 from exchange.ledger.stamps.granting import POLICY
 from exchange.local.authority import DAY_MS, Authority
@@ -59,9 +59,9 @@ def test_a_stamp_says_when(authority: Authority, token: bytes) -> None:
     assert stamp.ends_ms == NOW_MS + 3649 * DAY_MS + 999
     assert stamp.path[-1] == authority.root_certificate
     assert "Time-Stamps" in stamp.authority
-    assert digest_name(token) == "sha256"
+    assert claim(token).digest == "sha256"
     longer = stamper(authority, NOW_MS).grant(sha512(CONTENT).digest(), "sha512")
-    assert digest_name(longer) == "sha512"
+    assert claim(longer).digest == "sha512"
     assert verify_stamp(longer, sha512(CONTENT).digest(), [authority.root_certificate]).time_ms == NOW_MS
 
 

@@ -1,7 +1,10 @@
 """Evidence: one file about one document that anyone can verify offline."""
 
+from exchange.ledger.evidence.anchors import Anchors
+from exchange.ledger.evidence.bundle import is_bundle, read_bundle, write_bundle
 from exchange.ledger.evidence.exporting import Event, Exporter, Subject, Submission
-from exchange.ledger.evidence.verifying import FAILED, GOOD, NOT_REACHED, Anchors, Step, Verdict, verify
+from exchange.ledger.evidence.renewing import renew
+from exchange.ledger.evidence.verifying import FAILED, GOOD, NOT_REACHED, Step, Verdict, verify
 
 __all__ = [
     "FAILED",
@@ -14,5 +17,9 @@ __all__ = [
     "Subject",
     "Submission",
     "Verdict",
+    "is_bundle",
+    "read_bundle",
+    "renew",
     "verify",
+    "write_bundle",
 ]

@@ -12,7 +12,7 @@ from exchange.ledger.evidence.story import Story, read_story
 
 
 def assemble(sources: Mapping[str, bytes]) -> bytes:
-    """The evidence file of these proving parts.
+    """The evidence file of these proving parts and stamps.
 
     Raises: Rejected as `read_story`, if they tell no story.
     """
@@ -22,6 +22,6 @@ def assemble(sources: Mapping[str, bytes]) -> bytes:
 def whole(sources: Mapping[str, bytes], story: Story) -> dict[str, bytes]:
     """All parts of a file, in its order: the manifest first."""
     others = {contents.README: readme(story), contents.PAGE: page(story)}
-    others |= {name: sources[name] for name in contents.SOURCES}
+    others |= {name: sources[name] for name in (*contents.SOURCES, *story.stamps)}
     others |= signature_parts(story)
     return {contents.MANIFEST: contents.manifest(others, story.about), **others}

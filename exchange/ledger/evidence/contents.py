@@ -26,10 +26,12 @@ FORMAT, VERSION = "exchange-evidence", 1
 MANIFEST, CHECKPOINT, STATEMENT, RECORD = "manifest.json", "checkpoint.txt", "statement.avro", "record.avro"
 EVENTS, RECEIPTS, CERTIFICATES, LISTS = "events.jsonl", "receipts.jsonl", "certificates.pem", "lists.pem"
 PAGE, README, SIGNATURES = "page.html", "README.txt", "signatures/"
+STAMPS, CHECKPOINT_STAMP = "stamps/", "stamps/checkpoint.tst"
 
 SOURCES = (CHECKPOINT, STATEMENT, RECORD, EVENTS, RECEIPTS, CERTIFICATES, LISTS)
-"""The parts that prove; every other part is made from them, and is compared with what they give."""
+"""The parts that prove, beside the stamps; every other part is made from them, and is compared with what they give."""
 
+STAMPS_MAX = 16
 EVENTS_MAX = 200_000
 PATH_MAX = 63
 MANIFEST_BYTES_MAX = 64 * 1024
@@ -80,6 +82,27 @@ class Said:
     def from_json(cls, line: dict[str, Any]) -> Said:
         """Read one; Rejected ``evidence.malformed``."""
         return cls(_natural(line["index"]), from_base64(line["record"]))
+
+
+def stamp_names(parts: Iterable[str]) -> list[str]:
+    """The names of a file's time-stamps, oldest first: the checkpoint's if there is one, then ``stamps/1.tst`` on.
+
+    Raises: Rejected ``evidence.malformed``: one is missing between others, or isn't a stamp's name;
+        ``evidence.too_large``.
+    """
+    held = {name for name in parts if name.startswith(STAMPS)}
+    if len(held) > STAMPS_MAX:
+        raise Rejected("evidence.too_large", f"{len(held)} time-stamps")
+    first = [CHECKPOINT_STAMP] if CHECKPOINT_STAMP in held else []
+    names = first + [next_stamp(number) for number in range(len(held) - len(first))]
+    if set(names) != held:
+        raise Rejected("evidence.malformed", "a time-stamp is missing, or has another name")
+    return names
+
+
+def next_stamp(number: int) -> str:
+    """The name of the stamp over everything that follows `number` others of its kind."""
+    return f"{STAMPS}{number + 1}.tst"
 
 
 def manifest(parts: Mapping[str, bytes], document: Mapping[str, Any]) -> bytes:

@@ -7,8 +7,18 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from exchange.ledger.evidence.contents import CERTIFICATE_LABEL, CERTIFICATES, SIGNATURES, STATEMENT, write_pem
+from exchange.ledger.evidence.contents import (
+    CERTIFICATE_LABEL,
+    CERTIFICATES,
+    CHECKPOINT,
+    CHECKPOINT_STAMP,
+    SIGNATURES,
+    SOURCES,
+    STATEMENT,
+    write_pem,
+)
 from exchange.ledger.evidence.story import Story
+from exchange.ledger.stamps import claim
 from exchange.signatures import algorithms
 from exchange.signatures.cms import export
 
@@ -46,6 +56,7 @@ lists.pem          the revocation lists
 events.jsonl       what happened, one event a line, each with its salt and its path in the ledger
 receipts.jsonl     what recipients (and the sender) signed about the document
 checkpoint.txt     the signed root of the ledger
+stamps/            time-stamps, if there are any: of the checkpoint, then of everything before each
 manifest.json      the list of all parts
 
 Everything at once:
@@ -59,6 +70,13 @@ The ledger. Each event must lead to the root in checkpoint.txt; these 15 lines o
 {merkle}
 Who signed checkpoint.txt is told by its last lines (C2SP signed-note, Ed25519); the exchange publishes its key.
 The format is documented with the exchange: docs/evidence-format.md.
+"""
+
+_STAMPS = """
+The time-stamps (RFC 3161). Get TSA.pem, the root of their authority, from a source that you trust. One whose
+certificate has ended since is looked at as of the next one (-attime SECONDS).
+
+{commands}
 """
 
 _VERIFY = {
@@ -110,7 +128,22 @@ def readme(story: Story) -> bytes:
             text += "  (one signature over a batch: the statement is leaf {} of it, see the format page)\n".format(
                 signature["batch"]["index"]
             )
+    if story.stamps:
+        text += _STAMPS.format(commands="\n".join(f"  {command}" for command in stamp_commands(story)))
     return (text + _TAIL.format(merkle=MERKLE)).encode()
+
+
+def stamp_commands(story: Story) -> list[str]:
+    """The commands that check the time-stamps, oldest first."""
+    found, before = list[str](), list(SOURCES)
+    for name, token in story.stamps.items():
+        content = CHECKPOINT
+        if name != CHECKPOINT_STAMP:
+            content = "covered.txt"
+            found.append(f"{claim(token).digest}sum {' '.join(before)} > {content}")
+        found.append(f"openssl ts -verify -token_in -in {name} -data {content} -CAfile TSA.pem")
+        before.append(name)
+    return found
 
 
 def commands(number: int, signature: dict[str, object], at_s: int) -> list[str]:

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from html import escape
 
 from exchange.ledger.evidence.story import Story, Told
+from exchange.ledger.stamps import claim
 from exchange.statements.status import CODES
 
 ROWS_MAX = 2_000
@@ -103,6 +104,9 @@ def _ledger(story: Story) -> Iterable[Sequence[str]]:
     yield "Sổ · Log", checkpoint.origin
     yield "Số sự kiện trong sổ · Events in it", str(checkpoint.size)
     yield "Gốc Merkle · Root", checkpoint.root.hex()
+    if story.stamps:
+        times = (clock(claim(token).time_ms) for token in story.stamps.values())
+        yield "Dấu thời gian · Time-stamps", ", ".join(times)
     yield "Sự kiện trong tệp này · Events in this file", str(len(story.events))
 
 

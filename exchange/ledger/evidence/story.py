@@ -36,7 +36,10 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The whole file. `accepted`: the event that took the document in; `said`: with the event of each."""
+    """The whole file. `accepted`: the event that took the document in; `said`: with the event of each.
+
+    `stamps`: the time-stamps by their names, oldest first.
+    """
 
     statement: Statement
     record_bytes: bytes
@@ -47,6 +50,7 @@ class Story:
     said: tuple[tuple[Said, Told], ...]
     certificates: tuple[bytes, ...]
     lists: tuple[bytes, ...]
+    stamps: Mapping[str, bytes]
 
     @property
     def about(self) -> dict[str, object]:
@@ -94,6 +98,7 @@ def read_story(parts: Mapping[str, bytes]) -> Story:
             contents.read_pem(contents.CERTIFICATES, contents.CERTIFICATE_LABEL, parts[contents.CERTIFICATES])
         ),
         lists=tuple(contents.read_pem(contents.LISTS, contents.LIST_LABEL, parts[contents.LISTS])),
+        stamps={name: parts[name] for name in contents.stamp_names(parts)},
     )
 
 

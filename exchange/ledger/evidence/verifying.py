@@ -2,7 +2,8 @@
 
 Guarantees: a file whose every step is good holds a statement of the sender, taken in by the exchange at the time that
 its ledger says, with every event and receipt in the file under the ledger's signed root; and every byte of the file
-belongs to that. It needs the file, a root certificate and the ledger's key, nothing else.
+belongs to that. It needs the file, a root certificate and the ledger's key, nothing else. All that is trusted is asked
+for its term at the time of the first time-stamp, or, without any, now; `Verdict.reservations` says what is left open.
 
 Does not: show that nothing else happened (the file holds what was exported), nor that a leader was in office and the
 certificates were listed on that day (the acceptance event is the exchange's word for that).
@@ -12,31 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from exchange.errors import Rejected, Unavailable
-from exchange.ledger.checkpoint import cosignatures, open_checkpoint
+from exchange.ledger.checkpoint import cosignatures, parse_text
 from exchange.ledger.evidence import contents
+from exchange.ledger.evidence.anchors import Anchors
 from exchange.ledger.evidence.archive import unpack
 from exchange.ledger.evidence.assembling import whole
 from exchange.ledger.evidence.listed import Listed
+from exchange.ledger.evidence.stamped import SKEW_MS_MAX, Chain, check_chain
 from exchange.ledger.evidence.story import Story, Told, read_story
 from exchange.ledger.leaves import salted
-from exchange.ledger.notes import VerifierKey
+from exchange.ledger.notes import open_note
 from exchange.ledger.tree import check_inclusion
-from exchange.signatures import Trust, Verified, admit
+from exchange.signatures import Trust, Verified, admit, decode_record
 from exchange.signatures.merkle import leaf_hash
+from exchange.statements import Fields
 
 GOOD, FAILED, NOT_REACHED = "good", "failed", "not_reached"
-
-
-@dataclass(frozen=True, slots=True)
-class Anchors:
-    """What the verifier trusts. `roots`: DER; `ledger`: the log's key; `witnesses`: all must have cosigned."""
-
-    roots: tuple[bytes, ...]
-    ledger: VerifierKey
-    witnesses: tuple[VerifierKey, ...] = ()
+PROVISIONAL = "revocation.provisional"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +49,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The checklist. `story`: None if the file couldn't even be read."""
+    """The checklist. `story`: None if the file couldn't even be read.
+
+    `reservations`: what is left open although every step is good: ``stamp.none`` (no time-stamp, so all was judged as
+    of now), ``revocation.provisional`` (no revocation list is newer than what was signed), ``certificate.ended`` (a
+    signer's certificate had ended before the time-stamp: that it was in time rests on the exchange's word alone).
+    `renew_by_ms`: until when the last time-stamp can be relied on; None without one.
+    """
 
     steps: tuple[Step, ...]
     story: Story | None
+    reservations: tuple[str, ...] = ()
+    renew_by_ms: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -78,6 +83,10 @@ class _Case:
 
     data: bytes
     anchors: Anchors
+    now_ms: int
+    at_ms: int
+    chain: Chain | None = None
+    reservations: dict[str, None] = field(default_factory=dict)
     parts: dict[str, bytes] = field(default_factory=dict)
     story: Story | None = None
     trust: Trust | None = None
@@ -96,13 +105,14 @@ class _Case:
         return self.trust, self.listed
 
 
-def verify(data: bytes, anchors: Anchors) -> Verdict:
-    """Go through the checklist until a step fails; any bytes give a verdict.
+def moment(ms: int) -> datetime:
+    """A time, in UTC."""
+    return datetime.fromtimestamp(ms // 1000, UTC)
 
-    Raises: Misconfigured if a root is not the certificate of an authority.
-    """
-    case, steps, failed = _Case(data, anchors), list[Step](), False
-    Trust(Listed((), ()), anchors.roots)
+
+def verify(data: bytes, anchors: Anchors, now_ms: int) -> Verdict:
+    """Go through the checklist until a step fails; any bytes give a verdict. `now_ms`: ms since 1970 UTC."""
+    case, steps, failed = _Case(data, anchors, now_ms, now_ms), list[Step](), False
     for number, (name, check) in enumerate(CHECKLIST, 1):
         if failed:
             steps.append(Step(number, name, NOT_REACHED))
@@ -112,7 +122,7 @@ def verify(data: bytes, anchors: Anchors) -> Verdict:
         except (Rejected, Unavailable) as exc:
             steps.append(Step(number, name, FAILED, exc.code, exc.detail))
             failed = True
-    return Verdict(tuple(steps), case.story)
+    return Verdict(tuple(steps), case.story, tuple(case.reservations), case.chain.ends_ms if case.chain else None)
 
 
 def _check_archive(case: _Case) -> str:
@@ -135,33 +145,56 @@ def _check_parts(case: _Case) -> str:
     return f"version {contents.VERSION}"
 
 
+def _check_stamps(case: _Case) -> str:
+    """3. Each time-stamp covers all before it, and held until the next; the first says since when the ledger has the
+    checkpoint (RFC 3161, RFC 4998 §5.3)."""
+    chain = case.chain = check_chain(case.parts, list(case.told.stamps), case.anchors, case.now_ms)
+    if chain is None:
+        case.reservations["stamp.none"] = None
+        return "none: judged as of now"
+    case.at_ms = chain.stamps[0].time_ms
+    return ", ".join(f"{moment(one.time_ms):%Y-%m-%d %H:%M:%S} UTC by {one.authority}" for one in chain.stamps)
+
+
 def _check_checkpoint(case: _Case) -> str:
-    """3. The ledger's own key signed the checkpoint (C2SP tlog-checkpoint)."""
-    found = open_checkpoint(case.parts[contents.CHECKPOINT], case.anchors.ledger)
+    """4. A ledger's own key signed the checkpoint (C2SP tlog-checkpoint), and was trusted at that time."""
+    note, origin = case.parts[contents.CHECKPOINT], case.told.checkpoint.origin
+    keys = [one for one in case.anchors.ledgers if one.key.name == origin] or list(case.anchors.ledgers)
+    text = open_note(note, [one.key for one in keys])
+    current = [one.key for one in keys if one.term.covers(case.at_ms)]
+    if not current:
+        raise Rejected("trust.not_current", f"{origin} isn't trusted at the time that counts"[:200])
+    open_note(note, current)
+    found = parse_text(text)
+    if found.origin != current[0].name:
+        raise Rejected("checkpoint.other_origin", f"{found.origin}, not {current[0].name}"[:200])
     return f"{found.origin}, {found.size:,} events"
 
 
 def _check_witnesses(case: _Case) -> str:
-    """4. Every witness that is asked for cosigned it (C2SP tlog-cosignature)."""
-    found = cosignatures(case.parts[contents.CHECKPOINT], case.anchors.witnesses)
-    missing = {witness.name for witness in case.anchors.witnesses} - {one.witness for one in found}
-    if missing:
-        raise Rejected("checkpoint.not_witnessed", ", ".join(sorted(missing)))
-    return ", ".join(one.witness for one in found) or "none asked for"
+    """5. As many witnesses as are asked for cosigned it (C2SP tlog-cosignature)."""
+    asked = case.anchors.witnesses_at(case.at_ms)
+    found = {one.witness for one in cosignatures(case.parts[contents.CHECKPOINT], asked)}
+    if len(found) < case.anchors.witnesses_needed:
+        missing = {one.key.name for one in case.anchors.witnesses} - found
+        raise Rejected("checkpoint.not_witnessed", ", ".join(sorted(missing))[:200])
+    return ", ".join(sorted(found)) or "none asked for"
 
 
 def _check_events(case: _Case) -> str:
-    """5. Every event stands in the tree under that root (RFC 9162 §2.1.3.2)."""
+    """6. Every event stands in the tree under that root (RFC 9162 §2.1.3.2), and none is later than its stamp."""
     checkpoint = case.told.checkpoint
     for told in case.told.events:
         proof = told.proof
         leaf = leaf_hash(salted(proof.salt, proof.leaf))
         check_inclusion(leaf, proof.index, checkpoint.size, proof.path, checkpoint.root)
+        if told.event["append_ms"] > case.at_ms + SKEW_MS_MAX:
+            raise Rejected("stamp.before_event", f"event {proof.index} is later than the time that counts")
     return f"{len(case.told.events):,} events"
 
 
 def _check_acceptance(case: _Case) -> str:
-    """6. The acceptance is of this very statement, by these names."""
+    """7. The acceptance is of this very statement, by these names."""
     story, statement = case.told, case.told.statement
     event = story.accepted.event
     if story.record["statement"] != statement.raw:
@@ -173,21 +206,31 @@ def _check_acceptance(case: _Case) -> str:
 
 
 def _check_certificates(case: _Case) -> str:
-    """7. Every signer's certificate chains to a root, is valid and unrevoked at that time (RFC 5280 §6)."""
+    """8. Every signer's certificate chains to a root, is valid and unrevoked at that time (RFC 5280 §6)."""
     story = case.told
     case.listed = Listed(story.certificates, story.lists)
-    case.trust = Trust(case.listed, case.anchors.roots)
-    at_ms = story.accepted.event["append_ms"]
-    for signature in story.record["signatures"]:
-        case.trust.signer(signature["certificate"], at_ms)
-    signers = [signature["certificate"] for signature in story.record["signatures"]]
-    if min(map(case.listed.list_ms_of, signers)) < at_ms:
+    case.trust = Trust(case.listed, case.anchors.roots_at(case.at_ms))
+    _check_signers(case, story.record, story.accepted)
+    if PROVISIONAL in case.reservations:
         return "revocation provisional: no list is newer than the acceptance"
     return "unrevoked, by a list newer than the acceptance"
 
 
+def _check_signers(case: _Case, record: Fields, told: Told) -> None:
+    """All signers of a record at its event's time; notes what that leaves open."""
+    trust, listed = case.trusted
+    at_ms = told.event["append_ms"]
+    for signature in record["signatures"]:
+        fingerprint = signature["certificate"]
+        signer = trust.signer(fingerprint, at_ms)
+        if listed.list_ms_of(fingerprint) < at_ms:
+            case.reservations[PROVISIONAL] = None
+        if signer.certificate.not_after_ms < case.at_ms:
+            case.reservations["certificate.ended"] = None
+
+
 def _check_signature(case: _Case) -> str:
-    """8. The signatures verify over the statement, by the sender's seal and the leader it asks for: the gate."""
+    """9. The signatures verify over the statement, by the sender's seal and the leader it asks for: the gate."""
     story = case.told
     verified = _admit(case, story.record_bytes, story.accepted)
     names = [verified.seal.agency, *(leader.leader or "" for leader in verified.leaders)]
@@ -195,7 +238,7 @@ def _check_signature(case: _Case) -> str:
 
 
 def _check_receipts(case: _Case) -> str:
-    """9. Every receipt is a signed status about this document, and its event is the one named."""
+    """10. Every receipt is a signed status about this document, and its event is the one named."""
     story = case.told
     about = (story.statement.sender, story.statement.id)
     events = {told.proof.index for told in story.events if _is_status_about(told, about)}
@@ -213,7 +256,7 @@ def _check_receipts(case: _Case) -> str:
 
 
 def _check_rest(case: _Case) -> str:
-    """10. Page, guide, signature files and manifest say what the proving parts say, byte for byte."""
+    """11. Page, guide, signature files and manifest say what the proving parts say, byte for byte."""
     made = whole(case.parts, case.told)
     for name in {**made, **case.parts}:
         if made.get(name) != case.parts.get(name):
@@ -225,6 +268,7 @@ def _admit(case: _Case, record: bytes, told: Told) -> Verified:
     """The gate, at the time of the event; and the event is of this record."""
     trust, _ = case.trusted
     event = told.event
+    _check_signers(case, decode_record(record), told)
     verified = admit(record, event["append_ms"], trust, storage_keys=None)
     if event["outcome"] != "accepted" or event["sha256"] != verified.statement.digest:
         raise Rejected("evidence.other_statement", f"event {told.proof.index} is about another statement")
@@ -245,6 +289,7 @@ def _is_status_about(told: Told, about: tuple[str, str]) -> bool:
 CHECKLIST: Sequence[tuple[str, Callable[[_Case], str]]] = (
     ("archive", _check_archive),
     ("parts", _check_parts),
+    ("stamps", _check_stamps),
     ("checkpoint", _check_checkpoint),
     ("witnesses", _check_witnesses),
     ("events", _check_events),

@@ -3,6 +3,6 @@
 from exchange.ledger.stamps.asking import ask
 from exchange.ledger.stamps.granting import TimeStamper
 from exchange.ledger.stamps.posting import post
-from exchange.ledger.stamps.token import DIGESTS, Stamp, digest_name, verify_stamp
+from exchange.ledger.stamps.token import DIGESTS, Stamp, claim, verify_stamp
 
-__all__ = ["DIGESTS", "Stamp", "TimeStamper", "ask", "digest_name", "post", "verify_stamp"]
+__all__ = ["DIGESTS", "Stamp", "TimeStamper", "ask", "claim", "post", "verify_stamp"]

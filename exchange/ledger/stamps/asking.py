@@ -16,7 +16,7 @@ from asn1crypto import cms, core, tsp
 
 from exchange.errors import Rejected, Unavailable
 from exchange.ledger.stamps.posting import TIMEOUT_S, post
-from exchange.ledger.stamps.token import DIGESTS, TOKEN_BYTES_MAX, digest_name, slimmed, verify_stamp
+from exchange.ledger.stamps.token import DIGESTS, TOKEN_BYTES_MAX, slimmed, verify_stamp
 
 NONCE_BITS = 64
 RESPONSE_BYTES_MAX = TOKEN_BYTES_MAX + 1024
@@ -78,7 +78,6 @@ def read_response(data: bytes, digest: bytes, nonce: int, policy: str | None, an
         given = response["time_stamp_token"].dump()
     except _UNREADABLE as exc:
         raise Rejected("stamp.malformed", repr(exc)[:200]) from exc
-    digest_name(given)
     token = slimmed(given, digest, anchors)
     found = verify_stamp(token, digest, anchors)
     if found.nonce != nonce:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from hashlib import sha256, sha384, sha512
 from re import ASCII
 from re import compile as pattern
-from typing import Any
+from typing import Any, NamedTuple
 
 from asn1crypto import cms, core, tsp
 from cryptography import x509
@@ -87,16 +87,28 @@ class _Opened:
     certificates: tuple[x509.Certificate, ...]
 
 
-def digest_name(token: bytes) -> str:
-    """Which digest a token is over, unverified.
+class Claim(NamedTuple):
+    """What a token says, unverified: the kind of digest that it is over, and when (ms since 1970 UTC)."""
 
-    Raises: Rejected ``stamp.malformed``, ``stamp.too_large``, ``stamp.signers``, ``stamp.algorithm``.
+    digest: str
+    time_ms: int
+
+
+def claim(token: bytes) -> Claim:
+    """What a token says, verifying nothing.
+
+    Raises: Rejected ``stamp.malformed``, ``stamp.too_large``, ``stamp.signers``, ``stamp.surplus``,
+        ``stamp.algorithm``.
     """
-    return _digest(_open(token).said["message_imprint"]["hash_algorithm"])
+    said = _open(token).said
+    try:
+        return Claim(_digest(said["message_imprint"]["hash_algorithm"]), _time(said["gen_time"].contents))
+    except _UNREADABLE as exc:
+        raise Rejected("stamp.malformed", repr(exc)[:200]) from exc
 
 
 def verify_stamp(token: bytes, digest: bytes, anchors: Sequence[bytes]) -> Stamp:
-    """Verify a token over `digest`, which is of the kind that `digest_name` says. `anchors`: trusted roots, DER.
+    """Verify a token over `digest`, which is of the kind that `claim` says. `anchors`: trusted roots, DER.
 
     Raises: Rejected ``stamp.too_large``, ``stamp.malformed``, ``stamp.signers``, ``stamp.algorithm``,
         ``stamp.attributes``, ``stamp.other_content``, ``stamp.wrong_usage``, ``stamp.unknown_authority``,
