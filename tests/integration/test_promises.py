@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.errors import Fenced, Rejected
+from exchange.errors import Fenced, InvariantBroken, Rejected
 from exchange.ledger.promises import INCLUDED_WITHIN_MS
 from exchange.ledger.promises import writer as writing
 from exchange.ledger.promises.deadlines import deadline_of
@@ -105,6 +105,15 @@ def test_a_second_writer_fences_the_first_and_nothing_is_promised_twice(world: P
     assert taken_over
     world.writer().catch_up()
     assert len(world.promised()) == 15
+    assert set(world.promised().values()) == {1}
+
+
+def test_without_its_state_nothing_is_promised_a_second_time(world: PromiseWorld) -> None:
+    world.happen(0, *documents(0, 3))
+    assert world.writer().catch_up() == 3
+    world.lose_state()
+    with pytest.raises(InvariantBroken, match="holds promises"):
+        world.writer().catch_up()
     assert set(world.promised().values()) == {1}
 
 

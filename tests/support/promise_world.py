@@ -92,6 +92,12 @@ class PromiseWorld:
         """A promise or lapse, verified by the backbone's certificate alone."""
         return open_word(record, parse(self.authority.backbone.certificate), BOTH)
 
+    def lose_state(self) -> None:
+        """Let the writer's state be gone."""
+        self.topics = self.topics._replace(state=f"{self.topics.state}.lost")
+        admin = AdminClient(self.base)
+        admin.create_topics([NewTopic(self.topics.state, PARTITIONS, 1)])[self.topics.state].result(20)
+
     def find(self, look: Callable[[PromiseFinder], list[Found]]) -> list[Found]:
         """Look something up; what is found verifies and is what it says."""
         finder = PromiseFinder(self.base, self.topics.promises, self.topics.lapses)

@@ -13,7 +13,8 @@ decided, a lapse for each copy that still waits, in the same way. `STEPS` names 
 
 Guarantees: every trace event gets one promise, and every copy that still waits at its deadline one lapse, whatever dies
 meanwhile. All that is needed to go on lies in the compacted topic `promises.state`; nothing is kept on this machine.
-There is one writer: a second one fences the first by the transactional id. Nothing waits for it.
+Without that topic it refuses to begin anew. There is one writer: a second one fences the first by the transactional id.
+Nothing waits for it.
 
 Does not settle a deadline while the end of a source partition holds nothing but markers of somebody else's
 transactions: the next submission there lets it.
@@ -156,7 +157,13 @@ class PromiseWriter:
                 if read.key is None:
                     raise InvariantBroken(f"{read.topic}/{read.partition}/{read.offset} has no key")
                 changes[read.partition].append((read.key, read.value or None))
-        return {number: _Account.restored(number, found) for number, found in changes.items()}
+        accounts = {number: _Account.restored(number, found) for number, found in changes.items()}
+        new = [number for number, account in accounts.items() if not account.next]
+        for portion in read_to_end(self._base, {(self._topics.promises, number): None for number in new}):
+            raise InvariantBroken(
+                f"{self._topics.promises}/{portion[0].partition} holds promises, but {self._topics.state} knows of none"
+            )
+        return accounts
 
     def _told(self, count: int) -> None:
         self.statements += count
