@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from json import loads
 from typing import Annotated
 
 import typer
@@ -11,7 +11,8 @@ from rich.tree import Tree
 
 from exchange.agencies.levels import Level
 from exchange.cli import world as worlds
-from exchange.cli.output import ERR, NO, OUT, clock
+from exchange.cli.output import ERR, NO, OUT, clock, print_json
+from exchange.cli.promised import promised
 from exchange.errors import Rejected
 from exchange.local.progress import on_terminal
 from exchange.statements.chain import CHANGE_OPEN, MAIN, TAKE_BACK_OPEN, UNDELIVERABLE, WAITING, WITHDRAWN
@@ -54,10 +55,13 @@ def show(
         )  # fmt: skip
         raise typer.Exit(NO)
     path = marked(path, world.trust.compromised)
+    words = promised(world.base, path)
     if json:
-        sys.stdout.write(path.to_json() + "\n")
+        print_json(loads(path.to_json()) | words.members())
         return
-    OUT.print(drawn(path), highlight=False)
+    tree = drawn(path)
+    words.draw(tree)
+    OUT.print(tree, highlight=False)
 
 
 def rebuild_store(context: typer.Context) -> None:

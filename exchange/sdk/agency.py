@@ -27,6 +27,7 @@ from exchange.errors import InvariantBroken, Misconfigured, Unavailable
 from exchange.sdk import fetching, keys
 from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, silent
 from exchange.sdk.outbox import Outbox
+from exchange.sdk.owed import Owed
 from exchange.sdk.sending import Outcome, Sending
 from exchange.sdk.session import GatewayRefused, Session
 from exchange.sdk.verifying import Verifying
@@ -55,7 +56,8 @@ class Agency:
     `ledger_key`: C2SP verifier key, by default the one that the gateway names first; `check_every_s`: how often the
     ledger must prove that it goes on.
 
-    Every method may raise LedgerBroken: the ledger said two things.
+    Every method may raise LedgerBroken: the ledger said two things, or doesn't hold a submission of a while ago, looked
+    up now and then, as was promised.
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Agency:
         self._sending = Sending(self._session, self._outbox)
         self._verifying = Verifying(self._session, roots)
         self._watching = Watching(self._session, self._folder / "ledger", ledger_key, check_every_s, clock)
+        self._owed = Owed(self._folder / "owed.json")
+        self._clock, self._check_every_s, self._collected = clock, check_every_s, -check_every_s
 
     def __enter__(self) -> Self:
         return self
@@ -173,6 +177,7 @@ class Agency:
         """Send what waits; returns how much waits still. Raises: GatewayRefused if the agency isn't let in."""
         with contextlib.suppress(Unavailable):
             self._sending.empty(Outcome(), told)
+            self._collect()
         return self.waiting
 
     def inbox(
@@ -189,6 +194,7 @@ class Agency:
             if cursor:
                 query["cursor"] = cursor
             page = self._session.call("GET", "/v1/inbox", query=query)
+            self._collect()
             for found in page["deliveries"]:
                 yield self._received(found)
                 self._move(found["cursor"])
@@ -241,6 +247,25 @@ class Agency:
         records = [base64.b64decode(one["record"]) for one in found]
         words = [(self._verifying.word(record, "lapse").fields, record) for record in records]
         return {fields["recipient"]: record for fields, record in words if _is_about(fields, receipt)}
+
+    def _collect(self) -> None:
+        """Check one submission of a while ago, now and then: that it was promised, and the promise kept."""
+        if time.monotonic() - self._collected < self._check_every_s:
+            return
+        receipt = self._owed.due(self._clock())
+        if receipt is None:
+            return
+        self._collected = time.monotonic()
+        try:
+            self.confirm(receipt, wait_s=0)
+        except Unavailable:
+            self._owed.later(receipt)
+        except GatewayRefused as exc:
+            if exc.code not in {"ledger.absent", "evidence.gone", "evidence.erased"}:
+                raise
+            self._owed.settled(receipt)
+        else:
+            self._owed.settled(receipt)
 
     def _promise(self, receipt: Receipt, deadline: float) -> tuple[Word, bytes]:
         while (found := self._asked("promises", receipt, "promise.not_given")) is None:
@@ -304,6 +329,9 @@ class Agency:
         for place in places:
             if place in outcome.refusals:
                 raise outcome.refusals[place]
+        if places and places[0] in outcome.receipts:
+            self._owed.add(outcome.receipts[places[0]])
+            self._collect()
         return [
             Published(fields["id"], kind, fields, outcome.receipts.get(place))
             for fields, place in zip(listed, places, strict=True)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from exchange import Agency
 from exchange.agencies import BACKBONE_CODE
 from exchange.agencies.levels import Level
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_members
+from exchange.cli.app import app
 from exchange.cli.ledger import folder_of, key_of
 from exchange.cli.output import VIETNAM
 from exchange.cli.running import options_of
@@ -199,6 +201,27 @@ def test_a_missed_inclusion_raises_once_its_time_is_over(
     assert connect().confirm(receipt).record == promised.record
 
 
+def test_a_missed_inclusion_is_noticed_without_asking(
+    connect: Callable[..., Agency], exchange: Exchange, recipient: Member, tmp_path: Path
+) -> None:
+    ledger = process(exchange, "ledger").process()
+    assert ledger is not None
+    ledger.send_signal(signal.SIGSTOP)
+    try:
+        agency = connect("sampled")
+        agency.decided(sent(agency, recipient, tmp_path))
+        agency.flush()  # too early to ask
+        late = connect("sampled", clock=lambda: now_ms() + 130_000)
+        with pytest.raises(LedgerBroken, match="promised to be in the ledger"):
+            late.flush()
+    finally:
+        ledger.send_signal(signal.SIGCONT)
+    agency = connect("sampled")
+    agency.confirm(Receipt(*json.loads((tmp_path / "sampled" / "owed.json").read_text())[0]))
+    connect("sampled", clock=lambda: now_ms() + 130_000).flush()
+    assert json.loads((tmp_path / "sampled" / "owed.json").read_text()) == []
+
+
 def test_the_proof_of_another_event_keeps_no_promise(
     connect: Callable[..., Agency],
     live: LiveLedger,
@@ -235,3 +258,10 @@ def test_who_did_not_answer_until_a_document_was_due_is_named(
     assert found[0] == recipient.agency.code
     word = open_word(found[1], parse(exchange.world.authority.backbone.certificate), ("lapse",))
     assert word.fields["statuses_next"] >= 0
+    command = ["--home", str(exchange.world.home.folder), "trace", word.fields["id"]]
+    told = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert (told["promise"]["outcome"], told["lapses"][0]["recipient"]) == ("accepted", recipient.agency.code)
+    assert base64.b64decode(told["lapses"][0]["record"]) == found[1]
+    drawn = " ".join(CliRunner().invoke(app, command).stdout.split())
+    assert "promised by the exchange: accepted, in the ledger by" in drawn
+    assert f"{recipient.agency.code} had not answered by" in drawn
