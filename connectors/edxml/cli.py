@@ -37,6 +37,7 @@ LeaderId = Annotated[str | None, typer.Option(help="A leader who signs too; the 
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Take lower-case codes, as sandboxes use.")]
 KINDS: tuple[Literal["edoc"], Literal["status"]] = ("edoc", "status")
 FOREVER_MS, LISTED = 1 << 62, 100
+PATIENCE_S, SERVING_PATIENCE_S = 20.0, 5.0
 LOCAL_GATEWAY = "http://127.0.0.1:8480"
 
 
@@ -195,6 +196,58 @@ def export(
         draft.replace(file)
 
 
+@app.command("secret")
+def secret(
+    system_id: Annotated[str, typer.Argument(help="As the document system sends it in X-SystemId.")],
+    secrets: Annotated[Path, typer.Option(help="The file, which holds hashes only.")],
+) -> None:
+    """Set the secret of a document system; it is asked for, or read from standard input.
+
+    Example: `exchange edxml secret H37.DN.001 --secrets secrets.json`
+    """
+    try:
+        from connectors.edxml.face.secrets import enter
+    except ModuleNotFoundError as exc:
+        raise need_extra(exc) from exc
+    if sys.stdin.isatty():
+        text = typer.prompt("X-SecretKey", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        text = sys.stdin.readline().rstrip("\r\n")
+    enter(secrets, system_id, text)
+    ERR.print(f"{system_id} may use the face now; a running one must be started again.", highlight=False)
+
+
+@app.command("serve")
+def serve(
+    agency: Code,
+    key: Key,
+    secrets: Annotated[Path, typer.Option(help="Who may use it: see `exchange edxml secret`.")],
+    gateway: Gateway = LOCAL_GATEWAY,
+    ca: Ca = None,
+    folder: Folder = None,
+    leader: LeaderId = None,
+    sandbox: Sandbox = False,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8481,
+    host: Annotated[str, typer.Option(help="Address to listen on; another than this needs TLS.")] = "127.0.0.1",
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+) -> None:
+    """Serve document systems as a provincial axis does, until Ctrl-C: sendEdoc, getReceivedEdocList, getEdoc …
+
+    Example: `exchange edxml serve --agency H26 --key keys/H26 --secrets secrets.json`
+    """
+    try:
+        from connectors.edxml.face import Listening
+        from connectors.edxml.face import serve as serve_face
+        from connectors.edxml.face.secrets import Secrets
+    except ModuleNotFoundError as exc:
+        raise need_extra(exc) from exc
+    listening, known = Listening(port, host, tls_cert, tls_key), Secrets(secrets)
+    with connected(agency, key, gateway, ca, folder, leader, sandbox, SERVING_PATIENCE_S) as connector:
+        ERR.print(f"The face is at {listening.url}. Ctrl-C stops it.", highlight=False, soft_wrap=True)
+        serve_face(connector, known, listening)
+
+
 @contextmanager
 def connected(
     agency: str,
@@ -204,8 +257,9 @@ def connected(
     folder: Path | None,
     leader: str | None = None,
     sandbox: bool = False,
+    patience_s: float = PATIENCE_S,
 ) -> Iterator[Connector]:
-    """The connector of an agency, until the block ends."""
+    """The connector of an agency, until the block ends. `patience_s`: with the gateway."""
     try:
         from connectors.edxml.connector import Connector, Leading
         from exchange.sdk import Agency, load_key
@@ -214,7 +268,7 @@ def connected(
     place = folder or Path(".exchange") / "edxml" / agency
     leading = None if leader is None else Leading(leader, load_key(key, leader))
     with (
-        Agency(agency, key, gateway, folder=place / "agency", ca=ca) as client,
+        Agency(agency, key, gateway, folder=place / "agency", ca=ca, patience_s=patience_s) as client,
         Connector(client, place, leading=leading, sandbox=sandbox) as connector,
     ):
         yield connector

@@ -21,7 +21,7 @@ from datetime import date, datetime, timedelta
 from hashlib import file_digest
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID, uuid4, uuid5
 
 from connectors.edxml import metrics
@@ -40,6 +40,8 @@ PACKET_NAME = "packet.edxml"
 _IDS = UUID("5f2c1a5e-2c0f-5a53-9d53-6f3b3d1f1a10")
 _EPOCH = date(1970, 1, 1)
 TAKE_BACK_ASKED = 13
+FOUND_S = 600.0
+"""A recipient that could be reached isn't asked for again so long."""
 
 
 class Leading(NamedTuple):
@@ -77,6 +79,7 @@ class Connector:
         self._work.mkdir(mode=0o700)
         self.book = Book(folder / "book.sqlite")
         self._organs: dict[str, Organ] = {}
+        self._found_open: dict[str, float] = {}
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -142,6 +145,11 @@ class Connector:
         if self.book.received(doc_id) is None or not path.is_file():
             raise Rejected("edxml.doc_unknown", doc_id[:64])
         return path
+
+    def agencies(self) -> list[dict[str, Any]]:
+        """All agencies that documents can be sent to, as the directory states them."""
+        with self._lock:
+            return [one for one in self.agency.agencies() if one["standing"] != "closed"]
 
     def acknowledge(self, doc_id: str, code: int, reason: str = "") -> Published:
         """Say a status about a document for us; Rejected ``edxml.doc_unknown``, ``status.*``."""
@@ -241,11 +249,14 @@ class Connector:
         """Refuse at once what the exchange would refuse later; while it is away, it will."""
         with contextlib.suppress(Unavailable):
             for code in fields["to"]:
+                if self._found_open.get(code, 0.0) > time.monotonic():
+                    continue
                 found = self.agency.look_up(code)
                 if found is None:
                     raise Rejected("recipient.unknown", code)
                 if found["standing"] == "closed":
                     raise Rejected("recipient.closed", code)
+                self._found_open[code] = time.monotonic() + FOUND_S
 
     def _take(self, received: Received) -> None:
         """One delivery: it is in the book, and its packet on the disk, when this returns."""

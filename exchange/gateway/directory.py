@@ -7,6 +7,7 @@ one offset. All of it belongs to the event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
 import unicodedata
 from datetime import date
@@ -89,6 +90,11 @@ class LiveDirectory:
             elif len(by_name) < most and all(word in name for word in words):
                 by_name.append(agency)
         return (sorted(by_code, key=lambda agency: agency.code) + by_name)[:most]
+
+    def after(self, code: str, most: int) -> list[Agency]:
+        """The agencies whose codes come after this one, in their order; at most `most`."""
+        following = (agency for agency in self.view.agencies() if agency.code > code)
+        return heapq.nsmallest(most, following, key=lambda agency: agency.code)
 
     def _searched(self) -> list[tuple[str, Agency]]:
         now, view = time.monotonic(), self.view

@@ -15,7 +15,7 @@ import mimetypes
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -289,6 +289,13 @@ class Agency:
         """Agencies by code or name, with or without diacritics."""
         found: list[dict[str, Any]] = self._session.call("GET", "/v1/agencies", query={"find": text})["agencies"]
         return found
+
+    def agencies(self) -> Iterator[dict[str, Any]]:
+        """All agencies of the directory, by code; asked for in pages."""
+        after = ""
+        while page := self._session.call("GET", "/v1/agencies", query={"after": after})["agencies"]:
+            yield from page
+            after = page[-1]["code"]
 
     def look_up(self, code: str) -> dict[str, Any] | None:
         """One agency by any of its codes, or None if the directory knows no such."""

@@ -52,12 +52,16 @@ async def search(
     _: CountedCaller,
     gateway: GatewayHere,
     find: Annotated[
-        str,
+        str | None,
         Query(min_length=1, max_length=100, description="A code's beginning, or words of a name", examples=["ha noi"]),
-    ],
+    ] = None,
+    after: Annotated[str, Query(max_length=64, description="Without `find`: those after this code")] = "",
 ) -> AgenciesAnswer:
-    """Find agencies by code or name, with or without diacritics; at most fifty."""
-    found = gateway.directory.find(find, gateway.limits.found)
+    """Find agencies by code or name, with or without diacritics, at most fifty; or list all, page by page, by code."""
+    if find is None:
+        found = await asyncio.to_thread(gateway.directory.after, after, gateway.limits.page)
+    else:
+        found = gateway.directory.find(find, gateway.limits.found)
     view, now_ms = gateway.directory.view, gateway.clock()
     return AgenciesAnswer(agencies=[AgencyAnswer.of(one, *standing(view, one, now_ms)) for one in found])
 
