@@ -17,6 +17,7 @@ from exchange.local.home import Home
 from exchange.local.progress import silent
 from exchange.local.services import Services, down, up
 from tests.support.running import Exchange
+from tests.support.tokens import ABSENT, MODULE, Token, made_token
 
 
 @pytest.fixture
@@ -57,3 +58,11 @@ def exchange() -> Iterator[Exchange]:
         stop_crew(world.home)
         down(world.home)
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def token(tmp_path_factory: pytest.TempPathFactory) -> Token:
+    """A PKCS#11 token for the run; skips where SoftHSM isn't installed."""
+    if MODULE is None:
+        pytest.skip(ABSENT)
+    return made_token(tmp_path_factory.mktemp("softhsm"))

@@ -1,6 +1,7 @@
-"""An agency's key from a folder: ``seal.key.pem`` and ``seal.crt.pem``, as its authority gave them.
+"""An agency's key from a folder: ``seal.key.pem`` and ``seal.crt.pem``, as its authority gave them; or, in place of the
+key, ``seal.token.toml``, which names one in a PKCS#11 token (see `tokens`).
 
-Guarantees: the private key stays in memory; nothing of it is logged or sent.
+Guarantees: the private key stays in memory, or in the token; nothing of it is logged or sent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from exchange.errors import Misconfigured
+from exchange.sdk.tokens import open_token
 from exchange.signatures import PrivateKey, SigningKey
 
 JWS_ALGORITHMS = {
@@ -24,9 +26,15 @@ JWS_ALGORITHMS = {
 
 
 def load(folder: Path, name: str = "seal", password: bytes | None = None) -> SigningKey:
-    """The key pair ``<name>.key.pem``, ``<name>.crt.pem``; Misconfigured if it can't be read or doesn't fit."""
+    """The key pair ``<name>.key.pem`` or ``<name>.token.toml``, and ``<name>.crt.pem``.
+
+    Raises: Misconfigured if it can't be read or doesn't fit.
+    """
+    token = folder / f"{name}.token.toml"
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt.pem").read_bytes())
+        if token.exists():
+            return SigningKey.of(open_token(token, certificate), certificate.public_bytes(Encoding.DER))
         key = cast(PrivateKey, load_pem_private_key((folder / f"{name}.key.pem").read_bytes(), password))
     except (OSError, ValueError, TypeError) as exc:
         raise Misconfigured([f"no usable key {name} in {folder}: {exc}"]) from exc

@@ -19,12 +19,14 @@ from exchange.agencies.levels import Level
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_members
 from exchange.errors import Rejected
+from exchange.local.founding import listed
 from exchange.local.simulation.cast import Member
 from exchange.local.waiting import wait_until
 from exchange.sdk import compose
 from tests.support.edxml import PLAN, document, packed, status
 from tests.support.gateways import Served, free_port, serving
 from tests.support.running import Exchange
+from tests.support.tokens import Token
 
 pytestmark = pytest.mark.integration
 
@@ -272,6 +274,26 @@ def test_a_leader_signs_along(
         sent = connector.send(source)
         received = next(one for one in into.agency.inbox(follow=True) if one.fields["id"] == sent.doc_id)
         assert received.fields["signer"]["leader"] == sender.leader.id
+
+
+def test_the_key_is_in_a_token(
+    served: Served, exchange: Exchange, both: Connected, sender: Member, token: Token, tmp_path: Path
+) -> None:
+    """It signs the token request, the statement and the receipt alike; there is no file with it."""
+    _, into = both
+    issued = exchange.world.authority.issue(sender.agency.code, "Con dấu trong thiết bị")
+    exchange.enter(listed([issued]))
+    token.take(issued, "connector")
+    folder = token.folder("connector", issued, "connector")
+    assert not (folder / "seal.key.pem").exists()
+    source = written(tmp_path, document(sender.agency.code, (into.agency.code,), document_id="d,10"))
+    with (
+        Agency(sender.agency.code, folder, served.url, folder=tmp_path / "agency") as agency,
+        Connector(agency, tmp_path / "connector") as connector,
+    ):
+        assert connector.send(source).state == SENT
+    got = arrived(into, lambda: into.book.received_about(sender.agency.code, "d,10", ""))
+    assert into.packet(got.doc_id).read_bytes() == source.read_bytes()
 
 
 def _now_ms() -> int:
