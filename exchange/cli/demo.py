@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from pathlib import Path as FilePath
 from typing import Annotated
 
 import typer
@@ -15,21 +16,25 @@ from exchange.auditor import Balance, audit
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_hop, await_members
 from exchange.backbone.submitting import Submitting
-from exchange.cli import auditing, tracing
+from exchange.cli import auditing, evidence, tracing
 from exchange.cli import world as worlds
+from exchange.cli.ledger import key_of
 from exchange.cli.output import ERR, NO, OUT, table, to_rows
 from exchange.cli.running import options_of
 from exchange.cli.services import prepare
 from exchange.cli.simulating import make_nation
 from exchange.cli.world import World
-from exchange.errors import Misconfigured
+from exchange.errors import InvariantBroken, Misconfigured
+from exchange.ledger.evidence import Verdict, verify
 from exchange.local import services
 from exchange.local.crew import Crew, stop_crew
+from exchange.local.founding import now_ms
 from exchange.local.home import Home, write_private
 from exchange.local.processes import interrupts_deferred
 from exchange.local.progress import Report, on_terminal
 from exchange.local.simulation.nation import Nation, Sent
 from exchange.local.simulation.recipients import Recipients
+from exchange.views.trace_path import Path
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import Counts, summary, trace
@@ -39,13 +44,15 @@ WAIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """What a demo did, for its summary."""
+    """What a demo did, for its summary. `path`: of one document; `verdict`: on its evidence, as a stranger has it."""
 
     sent: Sent
     receipts: int
     latencies_ms: list[int]
     balance: Balance
     counts: Counts
+    path: Path
+    verdict: Verdict
 
     @property
     def is_as_expected(self) -> bool:
@@ -85,7 +92,7 @@ def demo(
         raise
     if stop:
         _stop(world.home)
-    if not (happened.balance.holds and happened.is_as_expected):
+    if not (happened.balance.holds and happened.is_as_expected and happened.verdict.holds):
         raise typer.Exit(NO)
 
 
@@ -106,7 +113,8 @@ def _act(world: World, report: Report, documents: int, rate: float, seed: int) -
     TraceProjection(world.base, store).catch_up()
     report("Re-reading the topics for the audit")
     balance = audit(world.base, world.authority.registrar_public_key)
-    return Happened(sent, signed, latencies, balance, summary(store))
+    path, verdict = _prove(world, store, sent, report)
+    return Happened(sent, signed, latencies, balance, summary(store), path, verdict)
 
 
 def _begin_afresh(home: Home) -> None:
@@ -146,6 +154,21 @@ def _sign_receipts(world: World, nation: Nation, report: Report) -> tuple[list[i
     return recipients.latencies_ms, signed
 
 
+def _prove(world: World, store: TraceStore, sent: Sent, report: Report) -> tuple[Path, Verdict]:
+    """One document's path, and its evidence: written into the home, and verified from the file alone."""
+    path = trace(store, sent.example[1], sent.example[0])
+    if path is None:
+        raise InvariantBroken(f"{sent.example} was sent, and the trace store doesn't know it")
+    file = _evidence_of(world)
+    file.write_bytes(evidence.exported(world, path, report, WAIT_S))
+    anchors = evidence.read_anchors([evidence.root_of(world)], str(key_of(world).verifier), None, None)
+    return path, verify(file.read_bytes(), anchors, now_ms())
+
+
+def _evidence_of(world: World) -> FilePath:
+    return world.home.folder / "evidence.zip"
+
+
 def _stop(home: Home) -> None:
     stop_crew(home)
     services.down(home)
@@ -170,10 +193,11 @@ def _tell(world: World, happened: Happened) -> None:
     _matrix(counts)
     _latency(happened.latencies_ms)
     auditing.show(happened.balance)
-    path = trace(TraceStore(world.database_url), sent.example[1], sent.example[0])
-    if path is not None:
-        OUT.rule("One document's whole path")
-        OUT.print(tracing.drawn(path), highlight=False)
+    OUT.rule("One document's whole path")
+    OUT.print(tracing.drawn(happened.path), highlight=False)
+    OUT.rule("And its proof, verified from one file alone")
+    evidence.show(happened.verdict)
+    evidence.tell_how_to_verify(world, _evidence_of(world), _evidence_of(world).stat().st_size)
     home = world.home.folder
     OUT.rule("Try next")
     OUT.print(

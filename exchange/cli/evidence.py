@@ -15,6 +15,7 @@ from exchange.backbone.folder import Folder
 from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of, verifier_key
 from exchange.cli.output import ERR, NO, OUT, clock, print_json, size
+from exchange.cli.world import World
 from exchange.errors import Misconfigured, Rejected, Unavailable
 from exchange.ledger.evidence import (
     FAILED,
@@ -34,7 +35,7 @@ from exchange.ledger.evidence.archive import FILE_BYTES_MAX
 from exchange.ledger.stamps import ask
 from exchange.local.authority import DAY_MS
 from exchange.local.founding import now_ms
-from exchange.local.progress import on_terminal
+from exchange.local.progress import Report, on_terminal
 from exchange.views.trace_path import Entry
 from exchange.views.trace_path import Path as Way
 from exchange.views.trace_store import TraceStore
@@ -99,14 +100,32 @@ def export(
         raise Rejected(exc.code, f"{exc.detail}; say which with --sender or --thread") from exc
     if way is None or way.document is None:
         raise Rejected("evidence.not_accepted", f"no document with the id {id_} was ever accepted")
-    exporter = Exporter(world.base, folder_of(world), key_of(world).verifier, world.directory_log.directory)
     with on_terminal(ERR) as report:
-        report("Waiting for the ledger")
-        data = _patiently(exporter, subject_of(way))
+        data = exported(world, way, report)
     Folder(output.absolute().parent).replace(output.name, data)
-    OUT.print(f"{output}: {size(len(data))}. Verify it anywhere with", markup=False, highlight=False)
-    OUT.print(f"  exchange evidence verify {output} --trust {world.home.keys / 'root.crt.pem'} "
+    tell_how_to_verify(world, output, len(data))
+
+
+def exported(world: World, way: Way, report: Report, wait_s: float = WAIT_S) -> bytes:
+    """The evidence of an accepted document, once the ledger has taken in every event.
+
+    Raises: Unavailable ``ledger.behind`` when it didn't within `wait_s`.
+    """
+    report("Waiting for the ledger")
+    exporter = Exporter(world.base, folder_of(world), key_of(world).verifier, world.directory_log.directory)
+    return _patiently(exporter, subject_of(way), wait_s)
+
+
+def tell_how_to_verify(world: World, file: Path, length: int) -> None:
+    """Print the command for whoever is given the file."""
+    OUT.print(f"{file}: {size(length)}. Verify it anywhere with", markup=False, highlight=False)
+    OUT.print(f"  exchange evidence verify {file} --trust {root_of(world)} "
               f"--ledger-key {key_of(world).verifier}", markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+
+def root_of(world: World) -> Path:
+    """The file of the root certificate that a stranger needs."""
+    return world.home.keys / "root.crt.pem"
 
 
 @app.command("verify")
@@ -206,9 +225,8 @@ def show(verdict: Verdict) -> None:
         OUT.print("\nIt does NOT hold.", style="bold red")
 
 
-def _patiently(exporter: Exporter, subject: Subject) -> bytes:
-    """Export once the ledger has taken in every event; Unavailable ``ledger.behind`` after `WAIT_S`."""
-    deadline = time.monotonic() + WAIT_S
+def _patiently(exporter: Exporter, subject: Subject, wait_s: float) -> bytes:
+    deadline = time.monotonic() + wait_s
     while True:
         try:
             return exporter.export(subject)
