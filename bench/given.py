@@ -153,8 +153,8 @@ def cluster_of(layout: Layout) -> Cluster:
     """The topics of a layout."""
     retention: dict[str, float | None] = {}
     for topic in layout.topics:
-        kept_ms = int(topic.config.get("retention.ms", -1))
-        retention[shelf_of(topic.name)] = None if kept_ms < 0 else kept_ms / DAY_MS
+        kept_ms = topic.leaves_after_ms
+        retention[shelf_of(topic.name)] = None if kept_ms is None else kept_ms / DAY_MS
     return Cluster(layout.keyed, layout.inbox, max(topic.replication for topic in layout.topics), retention)
 
 

@@ -10,7 +10,17 @@ from exchange.agencies.codes import (
     to_old,
 )
 from exchange.agencies.directory import Directory
-from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList, SettingAside
+from exchange.agencies.entries import (
+    Agency,
+    CertificateEntry,
+    Entry,
+    Erased,
+    Erasure,
+    Group,
+    Leader,
+    RevocationList,
+    SettingAside,
+)
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import Closed, Open, Redirected, Resolution, Unknown
 from exchange.agencies.view import DirectoryView
@@ -27,6 +37,8 @@ __all__ = [
     "Directory",
     "DirectoryView",
     "Entry",
+    "Erased",
+    "Erasure",
     "Group",
     "Leader",
     "Level",

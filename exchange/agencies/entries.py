@@ -1,5 +1,5 @@
 """What the registrar can say about the state: agencies, leaders, certificates, revocations, groups; and which
-submissions an operator set aside.
+submissions operators set aside or erased.
 
 One class an entry type; the fields are those of ``schemas/directory``, in its order. Each entry
 has an identity (`key`) and a `version`; a later entry replaces an earlier one of the same key only with a
@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from exchange.agencies.levels import Level
 
@@ -142,4 +142,39 @@ class SettingAside:
         return f"set-aside:{self.topic}/{self.partition}/{self.offset}"
 
 
-Entry = Agency | Leader | CertificateEntry | RevocationList | Group | SettingAside
+class Erased(NamedTuple):
+    """One submission whose content an erasure destroys. `sha256`: of its statement (of the record's value if none could
+    be read); `trace_offset`, `trace_index`: of its event, in the same partition."""
+
+    sha256: bytes
+    topic: str
+    partition: int
+    offset: int
+    trace_offset: int
+    trace_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Two operators' decision to destroy what was said in one document and about it.
+
+    `thread`, `sender`, `id`: the document's, only claimed if it was never accepted. `part`: counts from 0, for a
+    document with more statements than one decision holds. `reason`: why; `by`, `seconded_by`: who decided.
+    """
+
+    thread: str
+    sender: str
+    id: str
+    part: int
+    version: int
+    statements: tuple[Erased, ...]
+    reason: str
+    by: str
+    seconded_by: str
+
+    @property
+    def key(self) -> str:
+        return f"erasure:{self.thread}/{self.sender}/{self.id}/{self.part}"
+
+
+Entry = Agency | Leader | CertificateEntry | RevocationList | Group | SettingAside | Erasure

@@ -18,6 +18,7 @@ from exchange.agencies.entries import (
     Agency,
     CertificateEntry,
     Entry,
+    Erasure,
     Group,
     Leader,
     RevocationList,
@@ -78,6 +79,7 @@ class Records:
         "certificates",
         "children",
         "claims",
+        "erasures",
         "expansions",
         "groups",
         "leaders",
@@ -96,6 +98,8 @@ class Records:
         self.revocation_lists: History[str, RevocationList] = History()
         self.groups: History[str, Group] = History()
         self.settings_aside: History[tuple[str, int, int], SettingAside] = History()
+        # (offset, decision), in the order of the log: a later one about the same document adds to an earlier one.
+        self.erasures: list[tuple[int, Erasure]] = []
         # Agency codes in the order of first appearance, and the place of each.
         self.order: list[str] = []
         self.ordinals: dict[str, int] = {}
@@ -124,6 +128,9 @@ class Records:
                 return self.groups.admit(entry.code, offset, entry)
             case SettingAside():
                 return self.settings_aside.admit((entry.topic, entry.partition, entry.offset), offset, entry)
+            case Erasure():
+                self.erasures.append((offset, entry))
+                return True
 
     def _admit_agency(self, offset: int, agency: Agency) -> bool:
         if not self.agencies.admit(agency.code, offset, agency):

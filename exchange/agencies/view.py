@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exchange.agencies.codes import parse_code, to_old
-from exchange.agencies.entries import Agency, CertificateEntry, Group, Leader, RevocationList, SettingAside
+from exchange.agencies.entries import Agency, CertificateEntry, Erasure, Group, Leader, RevocationList, SettingAside
 from exchange.agencies.groups import members
 from exchange.agencies.history import Records
 from exchange.agencies.resolution import Open, Resolution, Unknown, follow
@@ -80,6 +80,10 @@ class DirectoryView:
         """Return the decision about the submission there, which holds only for the bytes that it names; None if
         there is none."""
         return self._records.settings_aside.at((topic, partition, offset), self.offset)
+
+    def erasures(self, since: int = 0) -> list[tuple[int, Erasure]]:
+        """Return the decisions to erase, with the offset of each, from that offset on; in the order of the log."""
+        return [(offset, one) for offset, one in self._records.erasures if since <= offset < self.offset]
 
     def expand(self, group_code: str, on: date) -> tuple[Agency, ...]:
         """Return the members of a group that are open on `on`, sorted by code; see `groups.members`.

@@ -15,7 +15,7 @@ from typing import Any
 
 from exchange.agencies import BACKBONE_CODE, Directory, Level
 from exchange.auditor.books import Balance, Finding
-from exchange.auditor.cut import Cut
+from exchange.auditor.cut import Cut, Earlier
 from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
 from exchange.auditor.hour import Fetch, HourAudit, Statement, open_books
 from exchange.auditor.reconcile import reconcile
@@ -31,8 +31,15 @@ from exchange.statements.hours import Hour
 MARGIN_MS = 3_600_000
 
 
-def audit(base: Config, directory: Directory | PublicKey, group: str = "hop", counted: Counted = ignore) -> Balance:
-    """Audit everything that the hop's `group` has committed.
+def audit(
+    base: Config,
+    directory: Directory | PublicKey,
+    group: str = "hop",
+    counted: Counted = ignore,
+    earlier: Earlier | None = None,
+) -> Balance:
+    """Audit everything that the hop's `group` has committed, from the oldest submission kept on; with `earlier`, what
+    has left the topics, from the oldest archived.
 
     `directory`: one that was read at least as far as the hop, or the registrar's key, to read it from its topic
     after the cut, which is always far enough.
@@ -41,11 +48,14 @@ def audit(base: Config, directory: Directory | PublicKey, group: str = "hop", co
         statement that isn't the registrar's.
     """
     cut = take_cut(base, group)
+    if earlier is not None:
+        begun = {where: earlier.first_offset(*where) for where in cut.openings}
+        cut = replace(cut, openings={w: cut.openings[w] if first is None else first for w, first in begun.items()})
     if not isinstance(directory, Directory):
         log = DirectoryLog(base, directory)
         log.close()
         directory = log.directory
-    source = KafkaSource(base)
+    source = KafkaSource(base, earlier=earlier)
     try:
         return reconcile(cut, source, directory, counted=counted)
     finally:
@@ -107,16 +117,19 @@ def audit_hour(
 class KafkaSource:
     """The topics as they are kept; `close` it. `since_ms`: from when on, by the broker's clock; 0: all."""
 
-    def __init__(self, base: Config, since_ms: int = 0) -> None:
+    def __init__(self, base: Config, since_ms: int = 0, earlier: Earlier | None = None) -> None:
         self._base = base
         self._since_ms = since_ms
+        self._earlier = earlier
         self._asking = reader(base)
 
     def read(self, topic: str, partition: int) -> Iterator[Read]:
-        """Yield the records of one partition, from the oldest kept (since then) to the end of its log."""
+        """Yield the records of one partition, from the oldest kept (since then) or archived to the end of its log."""
         oldest, end = ends(self._asking, topic, partition)
         if self._since_ms:
             oldest = first_since(self._asking, topic, partition, self._since_ms)
+        elif self._earlier is not None:
+            yield from self._earlier.read(topic, partition, 0, oldest)
         if oldest < end:
             for portion in read_to_end(self._base, {(topic, partition): oldest}):
                 yield from portion

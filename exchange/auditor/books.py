@@ -96,7 +96,8 @@ class Balance:
 
     `cut`: next offset of each source partition when the audit began; what lies at or beyond is in flight.
     `by_kind`: by the name of the statement's schema, empty if unreadable. `by_levels`: (sender's, recipient's).
-    `dead_letters`, `notices`: how many matched. `records_read`: by topic.
+    `dead_letters`, `notices`: how many matched. `erased`: submissions passed over, for their content was destroyed by a
+    decision of the directory. `records_read`: by topic.
     `findings`: listed up to a bound for each code; `finding_counts` counts all.
     """
 
@@ -107,6 +108,7 @@ class Balance:
     by_levels: dict[tuple[int, int], Copies]
     dead_letters: int
     notices: int
+    erased: int
     records_read: dict[str, int]
     findings: list[Finding]
     finding_counts: dict[str, int]
@@ -130,6 +132,7 @@ class Balance:
                 "by_levels": {f"{s}-{r}": asdict(one) for (s, r), one in self.by_levels.items()},
                 "dead_letters": self.dead_letters,
                 "notices": self.notices,
+                "erased": self.erased,
                 "records_read": self.records_read,
                 "finding_counts": self.finding_counts,
                 "findings": [{**f._asdict(), "at": f.at._asdict()} for f in self.findings],

@@ -41,6 +41,8 @@ CODES = {
     "audit.duplicate_without_original": "a duplicate's original was not accepted before it",
     "audit.set_aside_without_decision": "a submission was set aside that no operator's decision names",
     "audit.decision_ignored": "a submission was decided about that an operator had set aside",
+    "audit.erasure_without_decision": "the trace tells of an erasure that no decision of the directory names",
+    "audit.doubled_erasure": "the trace tells of an erasure twice",
     "audit.id_accepted_twice": "two accepted statements have the same thread, sender and id",
     "audit.receipt_without_delivery": "a receipt was accepted about a copy that never was delivered",
     "audit.delta_gap": "the throughput deltas leave out offsets",

@@ -18,6 +18,7 @@ from exchange.statements import SUBMISSION_TOPICS, Fields, identify, schema
 
 TRACE = "trace"
 DEAD_LETTERS = "dead-letters"
+DIRECTORY = "directory"
 DELTAS = "throughput.deltas"
 STORE = "store"
 
@@ -31,6 +32,8 @@ class HopRecords:
         self._source = source
         self._tally = tally
         self._findings = findings
+        self.decisions: list[tuple[Coordinates, Fields]] = []
+        """Events about decisions of the directory, not about submissions."""
 
     def submissions(self, topic: str, number: int) -> Iterator[Read]:
         """The submissions of one source partition, as they are."""
@@ -43,6 +46,10 @@ class HopRecords:
     def keyed(self, topic: str, number: int) -> Iterator[Fields]:
         """The records of a topic that is co-partitioned with the submissions."""
         for read, fields in self.decoded(topic, number, _SCHEMAS[topic]):
+            if topic == TRACE and fields["topic"] == DIRECTORY:
+                at = Coordinates(DIRECTORY, number, fields["events"][0]["offset"])
+                self.decisions += [(at, event) for event in fields["events"]]
+                continue
             if fields["partition"] != number or fields.get("topic", SUBMISSION_TOPICS[0]) not in SUBMISSION_TOPICS:
                 at = Coordinates(read.topic, read.partition, read.offset)
                 self._findings.add("audit.misplaced_record", at, f"of {fields.get('topic')}/{fields['partition']}")

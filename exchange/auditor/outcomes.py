@@ -52,7 +52,7 @@ def _duplicate(scope: Scope, case: Case) -> None:
         scope.findings.add("audit.altered_event", at, "a duplicate has its statement's fields and no copies", case.id)
     if Coordinates(at.topic, at.partition, original) in scope.findings.doubted:
         return
-    if 0 <= original < scope.cut.opening(at.topic, at.partition):
+    if original >= 0 and not scope.cut.covers(at.topic, at.partition, original):
         return
     key = claim_key(said.thread, said.fields["sender"], said.fields["id"])
     if not (original < at.offset and scope.claims.is_original(at.topic, original, key, said.digest)):

@@ -43,17 +43,30 @@ class PartitionAudit:
         """Follow the trace, then settle what is left over."""
         for record in self._records.keyed(TRACE, self._scope.number):
             for event in record["events"]:
-                if self._scope.cut.covers(record["topic"], self._scope.number, event["offset"]):
+                topic, offset = record["topic"], event["offset"]
+                if self._scope.cut.covers(topic, self._scope.number, offset):
                     self._event(record, event)
+                elif self._scope.cut.is_erased(topic, self._scope.number, offset):
+                    self._pass_over(record, event)
         self._rest()
         scope = self._scope
         self._deltas.finish()
         scope.claims.finish()
         is_complete = not self._in_doubt and not any(
-            scope.cut.opening(topic, scope.number) for topic in SUBMISSION_TOPICS
+            scope.cut.opening(topic, scope.number) or scope.cut.erased.get((topic, scope.number))
+            for topic in SUBMISSION_TOPICS
         )
         scope.receipts.finish(scope.tally, scope.findings, is_complete=is_complete)
         self._surplus_dead_letters()
+
+    def _pass_over(self, record: Fields, event: Fields) -> None:
+        """An event of what was erased: the books of its hour take the trace's word for it."""
+        scope, offset = self._scope, event["offset"]
+        scope.tally.erased += 1
+        self._deltas.doubt(record["topic"], offset)
+        at = Coordinates(record["topic"], scope.number, offset)
+        nothing = Read(*at, event["append_ms"], None, b"")
+        scope.told(Case(at, nothing, event, event["append_ms"], record["directory_offset"]))
 
     def _event(self, record: Fields, event: Fields) -> None:
         topic, offset, findings = record["topic"], event["offset"], self._scope.findings
@@ -94,7 +107,7 @@ class PartitionAudit:
     def _miss(self, topic: str, read: Read) -> None:
         """A submission that has no event: in flight if it lies at or beyond the cut, else missing."""
         number, cut = self._scope.number, self._scope.cut
-        if read.offset < cut.opening(topic, number):
+        if read.offset < cut.opening(topic, number) or cut.is_erased(topic, number, read.offset):
             return
         kind, statement_id = _named(read.value)
         if read.offset >= cut.next(topic, number):

@@ -4,6 +4,9 @@ Guarantees: the same cut, records and directory give the same balance. Partition
 the other, then the inboxes, so memory holds one partition's claims and about 30 bytes for each expected
 delivery. Findings name the submission; its id is looked up afterwards where the place of the finding hadn't it.
 
+What was erased by a decision of the directory is passed over, and counted; every event about an erasure must be one of
+these decisions.
+
 Does not verify signatures, and doesn't judge what the hop rejected: only that it kept and told it. What was set aside
 is held against the operators' decisions in the directory.
 """
@@ -11,6 +14,7 @@ is held against the operators' decisions in the directory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from exchange.agencies import BACKBONE_CODE, Directory, Level
 from exchange.auditor.books import Balance, Coordinates
@@ -26,6 +30,7 @@ from exchange.auditor.said import read_statement
 from exchange.auditor.scope import Counted, Scope, Told, ignore, pass_over
 from exchange.auditor.tally import Tally
 from exchange.errors import Rejected
+from exchange.statements import Fields
 
 
 def reconcile(
@@ -42,6 +47,7 @@ def reconcile(
 
     Raises: Unavailable ``directory.behind`` if the trace names a later directory offset; whatever `source` raises.
     """
+    cut = replace(cut, erased=_erased(directory))
     tally, findings = Tally(), Findings()
     records = HopRecords(source, tally, findings)
     inboxes = Inboxes(cut, tally, findings)
@@ -67,8 +73,33 @@ def reconcile(
             deliveries = records.decoded(inbox_of(level), partition, "delivery")
             inboxes.check((level, partition), deliveries)
     inboxes.finish()
+    _check_erasures(records.decisions, directory, findings)
     findings.name(_ids(source, findings.nameless(), cut))
     return tally.balance(cut.next_offsets, findings)
+
+
+def _erased(directory: Directory) -> dict[tuple[str, int], set[int]]:
+    """The submissions that decisions of the directory name, by source partition."""
+    found: dict[tuple[str, int], set[int]] = {}
+    for _, decision in directory.latest().erasures():
+        for one in decision.statements:
+            found.setdefault((one.topic, one.partition), set()).add(one.offset)
+    return found
+
+
+def _check_erasures(events: list[tuple[Coordinates, Fields]], directory: Directory, findings: Findings) -> None:
+    """Every event about an erasure is a decision of the directory, once."""
+    decided = {
+        (offset, one.statements[0].partition): (one.thread, one.sender, one.id)
+        for offset, one in directory.latest().erasures()
+    }
+    seen = set[Coordinates]()
+    for at, event in events:
+        if decided.get((at.offset, at.partition)) != (event["thread"], event["sender"], event["id"]):
+            findings.add("audit.erasure_without_decision", at, f"outcome {event['outcome']}", event["id"])
+        elif at in seen:
+            findings.add("audit.doubled_erasure", at, "again", event["id"])
+        seen.add(at)
 
 
 def _ids(source: Source, wanted: dict[tuple[str, int], set[int]], cut: Cut) -> Iterator[tuple[Coordinates, str]]:

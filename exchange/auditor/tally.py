@@ -28,6 +28,7 @@ class Tally:
         self.read: dict[str, int] = {}
         self.dead_letters = 0
         self.notices = 0
+        self.erased = 0
         self._records: dict[tuple[str, int, str, str], int] = {}
         self._copies: dict[CopyKey, list[int]] = {}
 
@@ -78,6 +79,7 @@ class Tally:
             dict(sorted(by_levels.items())),
             self.dead_letters,
             self.notices,
+            self.erased,
             dict(sorted(self.read.items())),
             findings.listed,
             dict(sorted(findings.counts.items())),

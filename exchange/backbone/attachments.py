@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -24,6 +25,13 @@ from exchange.signatures import storage
 
 CHUNK_BYTES = 1024 * 1024
 """Read and written at a time."""
+
+FRESH_S = 86_400.0
+"""Bytes that have lain longer are written again before a receipt is given for them: so bytes that a receipt of
+`RECEIPT_MS_MAX` may vouch for are younger than both together, and older ones may be let go."""
+
+
+_DIGITS = 2 * sha256().digest_size
 
 
 class Stored(NamedTuple):
@@ -49,7 +57,9 @@ class Attachments:
             self.store = LocalStore(Path(place), mkdir=True)
 
     def put(self, path: Path, told: Callable[[int], None] = lambda _: None) -> Stored:
-        """Store a file from disk; twice the same bytes are stored once. `told`: how many bytes were written.
+        """Store a file from disk; the same bytes are stored once, but anew if they have lain for a day.
+
+        `told`: how many bytes were written.
 
         Raises: Unavailable ``storage.unavailable`` (disk full, network), OSError if `path` can't be read.
         """
@@ -90,9 +100,30 @@ class Attachments:
         if seen != size or hashed.digest() != digest:
             raise Rejected("attachment.differs", f"{digest.hex()}: {seen} bytes, {hashed.hexdigest()}")
 
+    def stored(self) -> Iterator[tuple[bytes, int]]:
+        """Every attachment, and when its bytes were last written, by the store's clock. Raises: Unavailable."""
+        try:
+            for page in obstore.list(self.store):
+                for one in page:
+                    name = one["path"].rpartition("/")[2]
+                    if len(name) == _DIGITS:
+                        yield bytes.fromhex(name), int(one["last_modified"].timestamp() * 1000)
+        except BaseError as exc:
+            raise Unavailable("storage.unavailable", str(exc)) from exc
+
+    def let_go(self, digest: bytes) -> None:
+        """Take an attachment away, for good. Raises: Unavailable."""
+        try:
+            obstore.delete(self.store, object_name(digest))
+        except FileNotFoundError:
+            return
+        except BaseError as exc:
+            raise Unavailable("storage.unavailable", str(exc)) from exc
+
     def _has(self, digest: bytes, size: int) -> bool:
         try:
-            return bool(obstore.head(self.store, object_name(digest))["size"] == size)
+            found = obstore.head(self.store, object_name(digest))
+            return bool(found["size"] == size and is_fresh(found["last_modified"]))
         except FileNotFoundError:
             return False
 
@@ -118,6 +149,11 @@ def _digest(source: BinaryIO) -> tuple[bytes, int]:
         hashed.update(chunk)
         size += len(chunk)
     return hashed.digest(), size
+
+
+def is_fresh(stored: datetime) -> bool:
+    """Whether a receipt may be given for what was stored then."""
+    return (datetime.now(UTC) - stored).total_seconds() < FRESH_S
 
 
 def object_name(digest: bytes) -> str:

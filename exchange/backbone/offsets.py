@@ -72,6 +72,20 @@ def first_since(consumer: Consumer, topic: str, partition: int, ms: int) -> int:
     return offset if offset >= 0 else ends(consumer, topic, partition)[1]
 
 
+def oldest_of(base: Config, topic: str) -> dict[int, int]:
+    """The oldest offset kept of each partition of a topic. Raises: Unavailable."""
+    asking = reader(base)
+    try:
+        found = asking.list_topics(topic, timeout=ANSWER_TIMEOUT_S).topics[topic]
+        if found.error is not None:
+            raise Unavailable("kafka.topic_missing", f"{topic}: {found.error}; run `exchange init`")
+        return {partition: ends(asking, topic, partition)[0] for partition in sorted(found.partitions)}
+    except KafkaException as exc:
+        raise error(exc) from exc
+    finally:
+        asking.close()
+
+
 def committed(consumer: Consumer, partitions: Iterable[int]) -> dict[tuple[str, int], int]:
     """The next offset, by the consumer's group, of every submission topic in these partitions; 0 if none.
 

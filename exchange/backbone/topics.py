@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -30,12 +30,13 @@ ADMIN_TIMEOUT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it should be."""
+    """One topic as it should be. `leaves_after_ms`: when its records leave it for the archive; None: never."""
 
     name: str
     partitions: int
     replication: int
     config: dict[str, str]
+    leaves_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ def layout(*, embedded: bool, brokers: int | None = None) -> Layout:
     topics = []
     for name, class_name in source["topics"].items():
         settings = dict(source["class"][class_name])
-        partitions = settings.pop("partitions")
+        partitions, leaves_after_ms = settings.pop("partitions"), settings.pop("leaves_after_ms", None)
         config = {key: str(value) for key, value in settings.items()} | {"min.insync.replicas": str(min_insync)}
         count = counts[partitions] if isinstance(partitions, str) else int(partitions)
-        topics.append(Topic(name, count, factor, config))
+        topics.append(Topic(name, count, factor, config, leaves_after_ms))
     return Layout(tuple(topics), counts["keyed"], counts["inbox"])
 
 
@@ -128,6 +129,11 @@ def apply(admin: AdminClient, found: Difference) -> None:
             ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in by_topic.items()
         ]
         _wait(admin.incremental_alter_configs(altered))
+
+
+def leave(admin: AdminClient, topic: str, partition: int, offset: int) -> None:
+    """Let all records before an offset leave a partition, for good. Raises: Unavailable."""
+    _wait(admin.delete_records([TopicPartition(topic, partition, offset)]))
 
 
 def _wait(futures: dict[Any, Future[Any]]) -> dict[Any, Any]:

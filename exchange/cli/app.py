@@ -16,9 +16,11 @@ import typer
 
 from exchange.cli import (
     agencies,
+    archiving,
     auditing,
     closing,
     demo,
+    erasing,
     evidence,
     gateway,
     keys,
@@ -61,6 +63,8 @@ gateway.register(app)
 simulating.register(app)
 auditing.register(app)
 closing.register(app)
+archiving.register(app)
+erasing.register(app)
 ledger.register(app)
 evidence.register(app)
 demo.register(app)

@@ -47,6 +47,7 @@ def run(
     hour: Annotated[
         str | None, typer.Option(help="Only from this hour on, and its stated books: 2026-11-25T09, in Vietnam's time.")
     ] = None,
+    archive: Annotated[bool, typer.Option(help="From the beginning: also what has left the topics.")] = False,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Re-read the topics and balance the books; exit 1 and name what is missing or surplus if they don't.
@@ -61,7 +62,8 @@ def run(
         return
     with on_terminal(ERR) as report:
         report("Re-reading the topics")
-        balance = audit(world.base, world.authority.registrar_public_key)
+        earlier = world.volumes if archive else None
+        balance = audit(world.base, world.authority.registrar_public_key, earlier=earlier)
     if json:
         sys.stdout.write(balance.to_json() + "\n")
     else:
@@ -106,6 +108,8 @@ def show(balance: Balance) -> None:
     names = tuple(level.label for level in Level)
     table("Acknowledged of delivered, by level", ("from \\ to", *names), level_rows, right=names)
     read = sum(balance.records_read.values())
+    if balance.erased:
+        OUT.print(f"{balance.erased:,} submissions were erased by decision; they are in no book.", highlight=False)
     if balance.holds:
         OUT.print(f"[bold green]The books balance.[/] {read:,} records re-read.", highlight=False)
         return

@@ -36,6 +36,7 @@ from exchange.ledger.stamps import ask
 from exchange.local.authority import DAY_MS
 from exchange.local.founding import now_ms
 from exchange.local.progress import Report, on_terminal
+from exchange.views.erasing import with_erasings
 from exchange.views.trace_path import Entry
 from exchange.views.trace_path import Path as Way
 from exchange.views.trace_store import TraceStore
@@ -100,6 +101,10 @@ def export(
         raise Rejected(exc.code, f"{exc.detail}; say which with --sender or --thread") from exc
     if way is None or way.document is None:
         raise Rejected("evidence.not_accepted", f"no document with the id {id_} was ever accepted")
+    way = with_erasings(way, world.directory_log.directory.latest())
+    for one in way.erasings:
+        decided = f"{clock(one.decided_ms)} by {one.by} and {one.seconded_by}: {one.reason}"
+        raise Rejected("evidence.erased", f"{id_} was erased, decided {decided}. Evidence exported before still holds.")
     with on_terminal(ERR) as report:
         data = exported(world, way, report)
     Folder(output.absolute().parent).replace(output.name, data)
@@ -111,8 +116,13 @@ def exported(world: World, way: Way, report: Report, wait_s: float = WAIT_S) -> 
 
     Raises: Unavailable ``ledger.behind`` when it didn't within `wait_s`.
     """
+
+    def earlier(topic: str, partition: int, offset: int) -> bytes | None:
+        read = world.volumes.one(topic, partition, offset)
+        return None if read is None else read.value
+
     report("Waiting for the ledger")
-    exporter = Exporter(world.base, folder_of(world), key_of(world).verifier, world.directory_log.directory)
+    exporter = Exporter(world.base, folder_of(world), key_of(world).verifier, world.directory_log.directory, earlier)
     return _patiently(exporter, subject_of(way), wait_s)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from exchange.cli.output import OUT, explain
 from exchange.cli.world import World
 from exchange.errors import ExchangeError, InvariantBroken
 from exchange.local.crew import BUG, Crew, stop_crew
+from exchange.pipeline.books import TRACE
 from exchange.pipeline.outputs import Rules
 from exchange.signatures import sign_record
 from exchange.views.throughput import ThroughputStore
@@ -73,7 +75,8 @@ def project(context: typer.Context) -> None:
     """The projection of the trace into PostgreSQL."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url)).run(stop))
+    earlier = partial(world.volumes.read, TRACE)
+    run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url), earlier=earlier).run(stop))
 
 
 def count(context: typer.Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from json import loads
 from typing import Annotated
 
@@ -15,8 +16,10 @@ from exchange.cli.output import ERR, NO, OUT, clock, print_json
 from exchange.cli.promised import promised
 from exchange.errors import Rejected
 from exchange.local.progress import on_terminal
+from exchange.pipeline.books import TRACE
 from exchange.statements.chain import CHANGE_OPEN, MAIN, TAKE_BACK_OPEN, UNDELIVERABLE, WAITING, WITHDRAWN
 from exchange.statements.status import CODES
+from exchange.views.erasing import with_erasings
 from exchange.views.suspects import marked
 from exchange.views.trace_path import Delivery, Document, Entry, Path
 from exchange.views.trace_rebuild import rebuild
@@ -54,7 +57,7 @@ def show(
             "is `exchange run` running?", markup=False, highlight=False,
         )  # fmt: skip
         raise typer.Exit(NO)
-    path = marked(path, world.trust.compromised)
+    path = with_erasings(marked(path, world.trust.compromised), world.directory_log.directory.latest())
     words = promised(world.base, path)
     if json:
         print_json(loads(path.to_json()) | words.members())
@@ -72,7 +75,7 @@ def rebuild_store(context: typer.Context) -> None:
     world = worlds.of(context)
     with on_terminal(ERR) as report:
         report("Rebuilding the trace store")
-        rebuilt = rebuild(world.base, world.database_url)
+        rebuilt = rebuild(world.base, world.database_url, earlier=partial(world.volumes.read, TRACE))
     OUT.print(f"{rebuilt.events:,} events read.")
     differences = rebuilt.differences()
     if differences:
@@ -102,6 +105,12 @@ def drawn(path: Path) -> Tree:
                 f"{clock(entry.append_ms)}  [red]set aside[/] by an operator: it trips a bug of the exchange's own; "
                 f"claims to be {entry.kind or 'a record'} {escape(entry.id)}  [dim]{_place(entry)}[/]"
             )
+    for one in path.erasings:
+        done = "" if one.done_ms is not None else " (decided; not carried out yet)"
+        top.add(
+            f"{clock(one.decided_ms)}  [red]erased[/] by {escape(one.by)} and {escape(one.seconded_by)}: "
+            f"{escape(one.reason)}{done}  [dim]directory {one.directory_offset}[/]"
+        )
     for other in path.related:
         summary = other.summary
         what = "report" if summary is None else f"{summary.business}: {summary.subject}"

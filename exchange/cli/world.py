@@ -9,6 +9,9 @@ from pathlib import Path
 import typer
 from confluent_kafka.admin import AdminClient
 
+from exchange.archive.attachments import SealedAttachments
+from exchange.archive.keys import KeyStore, ensure_wrapping_key
+from exchange.archive.volumes import Volumes
 from exchange.backbone.attachments import Attachments
 from exchange.backbone.clients import Config, connection
 from exchange.backbone.directory_log import DirectoryLog
@@ -118,6 +121,22 @@ class World:
     def objects(self, name: str) -> Objects:
         """The part of the object store with that name: ``ledger``, ``archive``."""
         return open_objects(self._place(name))
+
+    @cached_property
+    def archive_keys(self) -> KeyStore:
+        """The archive's keys, apart from its objects; Misconfigured before `exchange init`."""
+        self.authority  # noqa: B018  the folder of keys is there
+        return KeyStore(self.home.folder / "archive-keys", ensure_wrapping_key(self.home.keys / "archive.key"))
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """The archive's records."""
+        return Volumes(self.objects("archive"), self.archive_keys)
+
+    @cached_property
+    def sealed_attachments(self) -> SealedAttachments:
+        """The archive's attachments."""
+        return SealedAttachments(self.objects("archive"), self.archive_keys, self.attachments)
 
     def _place(self, name: str) -> str | Path:
         return self.home.folder / name if self.object_store is None else f"{self.object_store.rstrip('/')}/{name}"

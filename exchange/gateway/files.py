@@ -18,7 +18,7 @@ from typing import Any
 import obstore
 from obstore.exceptions import BaseError
 
-from exchange.backbone.attachments import CHUNK_BYTES, Attachments, Stored, object_name
+from exchange.backbone.attachments import CHUNK_BYTES, Attachments, Stored, is_fresh, object_name
 from exchange.backbone.bucket import PART_BYTES
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.gateway.problems import Refused
@@ -42,13 +42,21 @@ class Files:
         except BaseError as exc:
             raise Unavailable("storage.unavailable", str(exc)) from exc
 
+    async def _is_fresh(self, digest: bytes) -> bool:
+        try:
+            return is_fresh((await obstore.head_async(self._store, object_name(digest)))["last_modified"])
+        except FileNotFoundError:
+            return False
+        except BaseError as exc:
+            raise Unavailable("storage.unavailable", str(exc)) from exc
+
     async def put(self, digest: bytes, body: AsyncIterator[bytes]) -> tuple[Stored, bool]:
         """Store a body under its digest; returns the storage receipt and whether it was new.
 
         The same bytes again are read to their end, for who gets a receipt must have them, but not written.
         Cancelled: nothing is kept. Raises: Refused ``attachment.differs``, and what `body` raises; Unavailable.
         """
-        if await self.size(digest) is not None:
+        if await self._is_fresh(digest):
             return self._attachments.receipt(digest, await _measure(digest, body)), False
         draft = f"drafts/{secrets.token_hex(16)}"
         try:

@@ -1,7 +1,8 @@
 """From trace records to leaves: each event, as the trace holds it, with its coordinates in front.
 
-Guarantees: a leaf's bytes are ``schemas/ledger_leaf`` and hold the event's own bytes, never re-serialised; the tree
-holds only SHA-256(salt ‖ leaf), so once its salt is destroyed an event can't even be guessed from the tree.
+Guarantees: a leaf's bytes are ``schemas/ledger_leaf``, of the version that its trace record has, and hold the event's
+own bytes, never re-serialised; the tree holds only SHA-256(salt ‖ leaf), so once its salt is destroyed an event can't
+even be guessed from the tree.
 
 Source: Avro 1.12, "Binary encoding". Whatever can't be read is our own bug, for only the hop writes the trace.
 """
@@ -33,11 +34,11 @@ def leaves(partition: int, offset: int, value: bytes) -> list[bytes]:
 
     Raises: InvariantBroken: it is no trace record.
     """
-    prefix = schema("ledger_leaf").prefix
     try:
         found = identify(value)
         if found.name != "trace":
             raise InvariantBroken(f"a record of schema {found.name} among the trace")
+        prefix = schema("ledger_leaf", found.version).prefix
         skip_head, skip_event = _skips(found)
         head_end = skip_head(value, PREFIX_BYTES)
         events = _items(value, head_end, skip_event)

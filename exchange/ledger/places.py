@@ -125,6 +125,20 @@ class PlaceWriter:
         if self._size % WIDTH:
             self._folder.write(path(self._size // WIDTH, self._size % WIDTH), self._bundle.encode())
 
+    def forget(self, index: int) -> None:
+        """Overwrite the salt of a leaf wherever it lies: here, in its bundle, in its partial ones; durable with
+        `sync`."""
+        number, at = divmod(index, WIDTH)
+        if number == self._size // WIDTH:
+            self._bundle.places[at] = _without_salt(self._bundle.places[at])
+        partial = f"{path(number)}.p"
+        for name in [path(number), *(f"{partial}/{width}" for width in self._folder.names(partial))]:
+            data = self._folder.read(name)
+            bundle = None if data is None else Bundle.decode(data)
+            if bundle is not None and at < len(bundle.places):
+                bundle.places[at] = _without_salt(bundle.places[at])
+                self._folder.write(name, bundle.encode())
+
 
 def find(folder: Objects, size: int, partition: int, offset: int, index: int) -> tuple[int, Place] | None:
     """The leaf of an event in a tree of `size` leaves, and its place; None if it isn't there (yet), or was lost."""
@@ -147,6 +161,10 @@ def find(folder: Objects, size: int, partition: int, offset: int, index: int) ->
         if bundle.positions.get(partition, 0) < offset:
             return None
     return None
+
+
+def _without_salt(place: bytes) -> bytes:
+    return NO_SALT + place[SALT_BYTES:]
 
 
 def _bundle_of(folder: Objects, number: int, size: int) -> Bundle | None:

@@ -24,7 +24,7 @@ import structlog
 
 from exchange.backbone.objects import Objects
 from exchange.errors import ExchangeError, InvariantBroken, Unavailable
-from exchange.ledger import places
+from exchange.ledger import forgetting, places
 from exchange.ledger.checkpoint import Checkpoint, open_checkpoint
 from exchange.ledger.leaves import ENTRY_BYTES, SALT_BYTES
 from exchange.ledger.notes import NoteKey, VerifierKey
@@ -149,6 +149,21 @@ class LedgerStore:
             self._folder.remove(f"{PENDING}/{batch.hex()}")
         self._batches.clear()
 
+    def forget(self) -> int:
+        """Destroy the salts that somebody asked to be destroyed, as far as their events are in the tree; returns how
+        many requests were served."""
+        served = 0
+        for name, events in forgetting.asked(self._folder):
+            found = [places.find(self._folder, self.size, *event) for event in events]
+            for place in found:
+                if place is not None and place[1].salt != places.NO_SALT:
+                    self._places.forget(place[0])
+            self._folder.sync()
+            if None not in found:
+                forgetting.done(self._folder, name)
+                served += 1
+        return served
+
     def sweep(self) -> None:
         """Take away old salts that no order names: their writer died, or was fenced, before its commit."""
         for name in self._folder.names(PENDING):
@@ -216,6 +231,11 @@ class LedgerStore:
                     self._folder.remove(f"{entries_path(number)}.p")
                     self._folder.remove(f"{places.path(number)}.p")
         self._grown_from = self.size
+
+
+def positions_in(folder: Objects) -> dict[int, int]:
+    """The next offset of each partition of the trace, of what is signed and remembered for good."""
+    return dict(_remembered(folder).positions)
 
 
 def signed(folder: Objects, key: VerifierKey) -> Checkpoint | None:

@@ -35,6 +35,9 @@ EVENTS_MAX = 10_000
 LINGER_S = 0.9
 """With the time that a batch takes, a checkpoint a second."""
 
+FORGET_EVERY_S = 2.0
+"""How often the writer looks for salts to destroy."""
+
 PATIENCE_S = 60.0
 TRANSACTIONAL_ID = "ledger"
 STEPS = ("read", "salted", "begun", "producing", "produced", "committed", "stored", "signed", "remembered")
@@ -90,10 +93,15 @@ class LedgerWriter:
                     heard = time.monotonic()
                 elif time.monotonic() - heard > SILENCE_TIMEOUT_S and not following.is_at_end:
                     raise Unavailable("kafka.silent", f"{self._trace}: nothing for {SILENCE_TIMEOUT_S} s")
+            batches.forget()
 
     def _follow(self, stop: Event) -> None:
         with self._session() as (batches, following):
+            looked = 0.0
             while not stop.is_set():
+                if time.monotonic() - looked > FORGET_EVERY_S:
+                    batches.forget()
+                    looked = time.monotonic()
                 batches.write(following.portion(_WAIT_S, LINGER_S))
 
     @contextmanager
@@ -140,6 +148,10 @@ class _Batches:
         for records, batch in _cut(reads):
             self._write(records, batch)
         return bool(reads)
+
+    def forget(self) -> None:
+        """Destroy the salts of what was erased, between two batches."""
+        self._store.forget()
 
     def _write(self, records: list[Taken], batch: list[bytes]) -> None:
         store, probe = self._store, self._probe

@@ -31,7 +31,13 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
 STEADY_S = 10.0
 """Who ran for so long did start: if it is killed then, it is started again at once, however often that was before."""
 _WATCH_S = 0.2
-_VIEWS = {"trace-store": "project", "throughput": "count", "ledger": "write-ledger", "promises": "sign-promises"}
+_VIEWS = {
+    "trace-store": "project",
+    "throughput": "count",
+    "ledger": "write-ledger",
+    "promises": "sign-promises",
+    "archive": "write-archive",
+}
 """The views' processes and their commands."""
 
 

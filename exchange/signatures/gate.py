@@ -122,7 +122,7 @@ class Entered:
             # 7. The object store vouches for every attachment: RFC 2104.
             attachments = statement.kind.attachments(statement.fields)
             if attachments:
-                storage.check_all(storage_keys, attachments, self._record["storage"])
+                storage.check_all(storage_keys, attachments, self._record["storage"], append_ms)
             # 8. The claimed signing times, which decide nothing else; then the rules of the kind.
             for said in (statement.fields, *self._batches):
                 if said is not None:

@@ -18,6 +18,9 @@ from exchange.errors import Rejected
 RECEIPTS_MAX = 100
 """As many as a statement may have attachments."""
 
+RECEIPT_MS_MAX = 30 * 86_400_000
+"""A receipt vouches for so long: the store may let go of bytes that nobody referred to by then."""
+
 _DOMAIN = b"vn.exchange.storage-receipt.v1\x00"
 _MESSAGE = struct.Struct(">32sqq")
 _DIGEST_BYTES = 32
@@ -53,13 +56,18 @@ def check(keys: Iterable[bytes], receipt: Mapping[str, Any]) -> None:
 
 
 def check_all(
-    keys: Sequence[bytes] | None, attachments: Iterable[tuple[bytes, int]], receipts: Iterable[Mapping[str, Any]]
+    keys: Sequence[bytes] | None,
+    attachments: Iterable[tuple[bytes, int]],
+    receipts: Iterable[Mapping[str, Any]],
+    append_ms: int,
 ) -> None:
     """Verify that every attachment (digest, size) has a receipt of the store; spare receipts are ignored.
 
-    `keys` None: whoever asks doesn't hold the store's keys, so only the receipts' presence is checked.
+    `keys` None: whoever asks doesn't hold the store's keys, so only the receipts' presence is checked. `append_ms`: of
+    the submission.
 
-    Raises: Rejected ``storage.receipt_missing``, ``storage.receipt_forged``: the sender must act.
+    Raises: Rejected ``storage.receipt_missing``, ``storage.receipt_forged``, ``storage.receipt_expired``: the sender
+        must store the attachment (again) and use that receipt.
     """
     held = {(receipt["sha256"], receipt["size"]): receipt for receipt in receipts}
     for sha256, size in attachments:
@@ -68,3 +76,5 @@ def check_all(
             raise Rejected("storage.receipt_missing", f"{sha256.hex()}, {size} bytes")
         if keys is not None:
             check(keys, receipt)
+            if receipt["stored_ms"] < append_ms - RECEIPT_MS_MAX:
+                raise Rejected("storage.receipt_expired", sha256.hex())

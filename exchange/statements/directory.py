@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from exchange.agencies.entries import Agency, CertificateEntry, Entry, Group, Leader, RevocationList, SettingAside
+from exchange.agencies.entries import (
+    Agency,
+    CertificateEntry,
+    Entry,
+    Erased,
+    Erasure,
+    Group,
+    Leader,
+    RevocationList,
+    SettingAside,
+)
 from exchange.agencies.levels import Level
 from exchange.errors import Rejected
 from exchange.statements.codec import Fields, schema
@@ -52,7 +62,7 @@ def _write(entry: Entry) -> tuple[str, dict[str, Any]]:
             fields[name] = _days(fields[name])
     for name, value in fields.items():
         if isinstance(value, tuple):
-            fields[name] = list(value)
+            fields[name] = [one._asdict() if isinstance(one, Erased) else one for one in value]
     return f"vn.exchange.{type(entry).__name__}", fields
 
 
@@ -63,7 +73,7 @@ def _read(fields: Fields) -> Entry:
             fields[name] = _date(fields[name])
     for name, value in fields.items():
         if isinstance(value, list):
-            fields[name] = tuple(value)
+            fields[name] = tuple(Erased(**one) if isinstance(one, dict) else one for one in value)
     if fields.get("level") is not None:
         fields["level"] = Level(fields["level"])
     return _class_of(fields)(**fields)
@@ -76,6 +86,8 @@ def _class_of(fields: Fields) -> type[Entry]:
         return RevocationList
     if "senders" in fields:
         return Group
+    if "statements" in fields:
+        return Erasure
     if "offset" in fields:
         return SettingAside
     return Leader if "position" in fields else Agency

@@ -176,6 +176,8 @@ def _events(base: Config, partition: int, first: int, end: int) -> Iterator[tupl
                 if read.offset >= end:
                     return
                 trace = _decoded(read)
+                if trace["topic"] not in SUBMISSION_TOPICS:  # an erasure, which nobody submitted
+                    continue
                 for event in trace["events"]:
                     yield event, trace["topic"]
 

@@ -103,13 +103,28 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasing:
+    """A decision to destroy what was said in the document and about it. `statements`: how many; `done_ms`: when the
+    trace tells of it; None before that."""
+
+    directory_offset: int
+    decided_ms: int
+    by: str
+    seconded_by: str
+    reason: str
+    statements: int
+    done_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """The way of the document with that sender and id.
 
     `document`: None if it was never accepted; `sender` and `thread` are None then if claims differ.
     `duplicates`: the same bytes again. `rejections`: others that claimed the sender and id, in any thread.
     `steps`: the statuses about it. `related`: recalls, updates and replacements of it, or what it is one of.
-    `others`: all else in its thread: rejected and repeated statuses, statuses about `related`, what was set aside.
+    `others`: all else in its thread: rejected and repeated statuses, statuses about `related`, what was set aside, and
+    that something was erased; `erasings`: who decided that, see `erasing`.
     `compromised`: certificates in it whose key may have been another's, since when (ms); see `suspects`.
     """
 
@@ -124,6 +139,7 @@ class Path:
     others: tuple[Entry, ...]
     is_complete: bool
     compromised: Mapping[str, int] = field(default_factory=dict)
+    erasings: tuple[Erasing, ...] = ()
 
     def entries(self) -> Iterator[Entry]:
         """Every entry of the path, the document's own first."""

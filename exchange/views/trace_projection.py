@@ -18,9 +18,10 @@ from threading import Event
 import structlog
 
 from exchange.backbone.clients import Config
-from exchange.backbone.following import Following, follow
+from exchange.backbone.following import PORTION_BYTES_MAX, Following, follow
+from exchange.backbone.offsets import oldest_of
 from exchange.backbone.reading import SILENCE_TIMEOUT_S, Read
-from exchange.errors import Unavailable
+from exchange.errors import Misconfigured, Unavailable
 from exchange.pipeline.books import TRACE
 from exchange.views.trace_rows import Portion
 from exchange.views.trace_store import Probe, TraceStore, TraceWriter, silent
@@ -34,14 +35,28 @@ LINGER_S = 0.1
 
 _WAIT_S = 0.5
 
+Earlier = Callable[[int, int, int], Iterator[Read]]
+"""Yields what has left the trace: of a partition, from an offset to before another."""
+
 log = structlog.get_logger(__name__)
 
 
 class TraceProjection:
-    """Writes one trace store. `topic`: the trace; `probe`: told the steps of each transaction."""
+    """Writes one trace store. `topic`: the trace; `probe`: told the steps of each transaction.
 
-    def __init__(self, base: Config, store: TraceStore, topic: str = TRACE, probe: Probe = silent) -> None:
+    `earlier`: what has left the topic; without it a store that needs that is `Misconfigured`.
+    """
+
+    def __init__(
+        self,
+        base: Config,
+        store: TraceStore,
+        topic: str = TRACE,
+        probe: Probe = silent,
+        earlier: Earlier | None = None,
+    ) -> None:
         self._base = base
+        self._earlier = earlier
         self._store = store
         self._topic = topic
         self._probe = probe
@@ -85,8 +100,26 @@ class TraceProjection:
         self._store.prepare()
         with self._store.connect() as connection:
             writer = TraceWriter(connection, self._topic, self._probe)
+            self._fill_in(writer, ends)
             with follow(self._base, self._topic, writer.positions, ends) as following:
                 yield writer, following
+
+    def _fill_in(self, writer: TraceWriter, ends: Mapping[int, int] | None) -> None:
+        """Write what has left the topic, from where the store ends to where the topic begins."""
+        for partition, oldest in oldest_of(self._base, self._topic).items():
+            end = oldest if ends is None else min(oldest, ends.get(partition, 0))
+            start = writer.positions.get(partition, 0)
+            if start >= end:
+                continue
+            if self._earlier is None:
+                raise Misconfigured([f"{self._topic}/{partition} begins at {oldest}; {start} to there is archived"])
+            portion: list[Read] = []
+            for read in self._earlier(partition, start, end):
+                portion.append(read)
+                if sum(len(one.value) for one in portion) >= PORTION_BYTES_MAX:
+                    self._write(writer, portion)
+                    portion = []
+            self._write(writer, portion)
 
     def _write(self, writer: TraceWriter, reads: list[Read]) -> bool:
         if not reads:

@@ -20,7 +20,7 @@ from exchange.backbone.clients import Config
 from exchange.errors import Misconfigured, Unavailable
 from exchange.pipeline.books import TRACE
 from exchange.views import trace_schema
-from exchange.views.trace_projection import TraceProjection
+from exchange.views.trace_projection import Earlier, TraceProjection
 from exchange.views.trace_store import TraceStore, offsets_in
 
 
@@ -70,8 +70,17 @@ def compare(one: TraceStore, other: TraceStore) -> list[str]:
     return differences(fingerprint(one), fingerprint(other))
 
 
-def rebuild(base: Config, database_url: str, *, topic: str = TRACE, schema: str = trace_schema.SCHEMA) -> Rebuilt:
+def rebuild(
+    base: Config,
+    database_url: str,
+    *,
+    topic: str = TRACE,
+    schema: str = trace_schema.SCHEMA,
+    earlier: Earlier | None = None,
+) -> Rebuilt:
     """Fill a new store from the trace, compare it with the present one, put it in its place, catch up.
+
+    `earlier`: what has left the topic.
 
     Raises: Unavailable (also ``trace_store.rebuilding``: somebody else is at it); Misconfigured,
         InvariantBroken. The present store then stays.
@@ -81,7 +90,7 @@ def rebuild(base: Config, database_url: str, *, topic: str = TRACE, schema: str 
         with fresh.connect() as connection:
             trace_schema.drop(connection, fresh.schema)
         is_comparable = _has_layout(present)
-        projection = TraceProjection(base, fresh, topic)
+        projection = TraceProjection(base, fresh, topic, earlier=earlier)
         stored = present.offsets(topic) if is_comparable else {}
         projection.catch_up(stored or None)
         before: Fingerprint | None = None
@@ -94,7 +103,7 @@ def rebuild(base: Config, database_url: str, *, topic: str = TRACE, schema: str 
             after = fingerprint(fresh)
             trace_schema.drop(connection, schema)
             trace_schema.rename(connection, fresh.schema, schema)
-        last = TraceProjection(base, present, topic)
+        last = TraceProjection(base, present, topic, earlier=earlier)
         last.catch_up()
     return Rebuilt(projection.events + last.events, before, after)
 

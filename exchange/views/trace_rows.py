@@ -100,12 +100,24 @@ def decode(value: bytes) -> Fields:
         raise InvariantBroken(f"a trace record that can't be read: {exc}") from exc
 
 
+class Blank(NamedTuple):
+    """An erasure: what was said in and about a document before this place in the trace is blank from here on."""
+
+    thread: str
+    sender: str
+    id: str
+    partition: int
+    trace_offset: int
+    trace_index: int
+
+
 class Portion:
     """Some trace records, and what they make of the store. `next_offsets`: of the trace, by partition."""
 
     def __init__(self) -> None:
         self.next_offsets: dict[int, int] = {}
         self.changes: dict[CopyKey, Change] = {}
+        self.blanks: list[Blank] = []
         self.events = 0
         self._records: list[tuple[int, Fields]] = []
 
@@ -120,9 +132,11 @@ class Portion:
         self._records.append((offset, record))
         self.next_offsets[partition] = offset + 1
         self.events += len(record["events"])
-        for event in record["events"]:
+        for index, event in enumerate(record["events"]):
             if event["outcome"] == "accepted":
                 self._take_changes(event)
+            elif event["outcome"] == "erased":
+                self.blanks.append(Blank(event["thread"], event["sender"], event["id"], partition, offset, index))
 
     def rows(self, table: str) -> Iterator[Row]:
         """The new rows of a table, in `COLUMNS`, one at a time: a national document has thousands."""

@@ -21,7 +21,7 @@ CREATE TABLE events (
     partition        integer NOT NULL,
     source_offset    bigint NOT NULL,
     append_ms        bigint NOT NULL,
-    outcome          text COLLATE "C" NOT NULL,  -- accepted, rejected, duplicate, set_aside
+    outcome          text COLLATE "C" NOT NULL,  -- accepted, rejected, duplicate, set_aside, erased
     code             text COLLATE "C" NOT NULL,  -- why it was rejected or set aside
     kind             text COLLATE "C" NOT NULL,
     sender           text COLLATE "C" NOT NULL,  -- only claimed, unless verified

@@ -74,6 +74,22 @@ WITH found AS MATERIALIZED (
 SELECT count(*) FROM changed WHERE by_status
 """
 
+# What senders and recipients wrote. A later document under the same names isn't meant, hence the place in the trace.
+_BLANK = (
+    """
+UPDATE documents AS d SET code = '', type = '', subject = ''
+WHERE thread = %(thread)s AND sender = %(sender)s AND id = %(id)s AND EXISTS (
+    SELECT FROM events e
+    WHERE e.source_topic = d.source_topic AND e.partition = d.partition AND e.source_offset = d.source_offset
+        AND (e.trace_offset, e.trace_index) < (%(trace_offset)s, %(trace_index)s))
+""",
+    """
+UPDATE events SET reason = ''
+WHERE thread = %(thread)s AND document_sender = %(sender)s AND document_id = %(id)s AND document_id IS NOT NULL
+    AND (trace_offset, trace_index) < (%(trace_offset)s, %(trace_index)s)
+""",
+)
+
 _CHANGED = ("state", "request", "receipt_ms", "status_code", "status_ms")
 
 Probe = Callable[[str], None]
@@ -175,6 +191,9 @@ class TraceWriter:
                             copy.write_row(row)
             self._probe("copied")
             self._change(portion)
+            for blank in portion.blanks:
+                for statement in _BLANK:
+                    self._connection.execute(statement, blank._asdict())
             self._probe("changed")
         self.positions.update(portion.next_offsets)
         self._probe("committed")

@@ -34,7 +34,7 @@ COPY = st.fixed_dictionaries(
 DIGEST = st.none() | st.binary(min_size=32, max_size=32)
 EVENT = st.fixed_dictionaries(
     {"offset": st.integers(0, 1 << 62), "append_ms": st.integers(0, 1 << 60), "code": TEXT, "kind": TEXT}
-    | {"outcome": st.sampled_from(["accepted", "rejected", "duplicate", "set_aside"]), "sender": TEXT}
+    | {"outcome": st.sampled_from(["accepted", "rejected", "duplicate", "set_aside", "erased"]), "sender": TEXT}
     | {"sender_level": SMALL, "verified": st.booleans(), "id": TEXT, "thread": TEXT, "sha256": DIGEST}
     | {"certificate": DIGEST, "summary": st.none() | SUMMARY, "status": st.none() | STATUS}
     | {"deliveries": st.lists(COPY, max_size=3), "accepted_offset": SMALL}

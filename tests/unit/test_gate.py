@@ -28,6 +28,7 @@ from exchange.signatures.batch import BATCH
 from exchange.signatures.envelope import OWN_WORD
 from exchange.signatures.gate import AGE_MS_MAX, FUTURE_MS_MAX
 from exchange.signatures.merkle import leaf_hash, root_from_path
+from exchange.signatures.storage import RECEIPT_MS_MAX
 from exchange.statements import Fields, Statement, schema
 from exchange.statements.compose import encode, report, status
 from exchange.statements.directory import directory_statement, entries_of
@@ -333,6 +334,18 @@ class TestStorage:
         for change in ({"mac": bytes(32)}, {"stored_ms": NOW_MS + 1}):
             rejected = rejection(world, self.sealed(world, fields, [receipt | change]), storage_keys=[STORAGE_KEY])
             assert is_proven(rejected, "storage.receipt_forged")
+
+    def test_expired(self, world: World) -> None:
+        fields, receipt = world.with_attachment()
+        oldest = NOW_MS - RECEIPT_MS_MAX
+        for stored_ms in (oldest, oldest - 1):
+            mac = storage.seal(STORAGE_KEY, receipt["sha256"], receipt["size"], stored_ms)
+            record = self.sealed(world, fields, [receipt | {"stored_ms": stored_ms, "mac": mac}])
+            if stored_ms == oldest:
+                assert admit(record, NOW_MS, world.trust, storage_keys=[STORAGE_KEY])
+            else:
+                assert is_proven(rejection(world, record, storage_keys=[STORAGE_KEY]), "storage.receipt_expired")
+            assert admit(record, NOW_MS, world.trust, storage_keys=None), "years later it was good then"
 
     @pytest.mark.parametrize("keys", [(), [b"other"]])
     def test_without_the_key_no_receipt_is_good(self, world: World, keys: Sequence[bytes]) -> None:

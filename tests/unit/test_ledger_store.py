@@ -9,11 +9,14 @@ import pytest
 
 from exchange.backbone.folder import Folder
 from exchange.errors import InvariantBroken, Misconfigured, Unavailable
+from exchange.ledger import forgetting
+from exchange.ledger.forgetting import Forgotten, ask_to_forget
 from exchange.ledger.keys import ensure_key, read_key
 from exchange.ledger.notes import COSIGNATURE, NoteKey
 from exchange.ledger.order import Order, Taken
-from exchange.ledger.places import find
-from exchange.ledger.store import CHECKPOINT, LedgerStore
+from exchange.ledger.places import NO_SALT, find
+from exchange.ledger.store import CHECKPOINT, LedgerStore, signed, tile_reader
+from exchange.ledger.tree import TileTree
 from exchange.signatures.merkle import EMPTY_ROOT, leaf_hash, root
 
 KEY = NoteKey.generate("log.test")
@@ -106,3 +109,60 @@ def test_keys_are_made_once_and_private(tmp_path: Path) -> None:
             read_key(path)
     with pytest.raises(Misconfigured):
         read_key(tmp_path / "none")
+
+
+def test_a_salt_that_was_destroyed_is_nowhere_and_the_tree_stays(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    store = write(folder)
+    size, top = store.size, store.root
+    at = {index: find(folder, size, 0, *place) for index, place in ((5, (0, 5)), (590, (2, 290)))}  # full, and the last
+    salts = [found[1].salt for found in at.values() if found is not None]
+    assert len(salts) == 2
+    for index in at:  # control: each lies in its bundle
+        assert any(
+            sha256(orders_entry(index)).digest()[:16] in path.read_bytes()
+            for path in tmp_path.rglob("*")
+            if path.is_file()
+        )
+    ask_to_forget(folder, "7-0", [Forgotten(0, 0, 5), Forgotten(0, 2, 290)])
+    assert store.forget() == 1
+    assert forgetting.asked(folder) == []
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert not [salt for salt in salts if salt in everything]
+    for place in ((0, 5), (2, 290)):
+        found = find(folder, size, 0, *place)
+        assert found is not None
+        assert found[1].salt == NO_SALT
+    neighbour = find(folder, size, 0, 2, 291)
+    assert neighbour is not None
+    assert neighbour[1].salt != NO_SALT
+    # What the writer holds in memory doesn't bring it back; nor does a writer that begins again.
+    for again in (store, LedgerStore(folder, KEY)):
+        own = [sha256(f"more/{again.size}/{n}".encode()).digest() for n in range(10)]
+        again.take(
+            Order(again.size, again.root, b"m" * 16, [Taken(0, again.size, 10)], own), 9, bytes(range(1, 17)) * 10
+        )
+        again.sign()
+        again.remember()
+        found = find(folder, again.size, 0, 2, 290)
+        assert found is not None
+        assert found[1].salt == NO_SALT
+    assert signed(folder, KEY.verifier) is not None
+    assert TileTree(size, tile_reader(folder)).root() == top
+
+
+def test_what_is_not_in_the_tree_yet_is_forgotten_when_it_is(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    store = write(folder)
+    ask_to_forget(folder, "7-0", [Forgotten(0, 0, 5), Forgotten(1, 3, 0)])
+    assert store.forget() == 0
+    store.take(Order(store.size, store.root, b"m" * 16, [Taken(1, 3, 1)], [bytes(32)]), 9, b"s" * 16)
+    assert store.forget() == 1
+    found = find(folder, store.size, 1, 3, 0)
+    assert found is not None
+    assert found[1].salt == NO_SALT
+
+
+def orders_entry(index: int) -> bytes:
+    """The entry of a leaf of `orders`."""
+    return [entry for order, _ in orders() for entry in order.entries][index]

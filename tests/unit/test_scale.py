@@ -161,7 +161,8 @@ def test_the_cluster_is_the_declared_one() -> None:
     assert (found.keyed_partitions, found.inbox_partitions, found.replication) == (48, 48, 3)
     assert found.retention_days["submissions"] == 90
     assert found.retention_days["inboxes"] == 180
-    assert found.retention_days["trace"] is None
+    assert found.retention_days["trace"] == 365
+    assert found.retention_days["store"] is None
     assert {shelf_of("documents.urgent"), shelf_of("statuses")} == {"submissions"}
     assert (shelf_of("inbox.commune"), shelf_of("store")) == ("inboxes", "store")
 

@@ -84,6 +84,14 @@ def test_a_request_is_kept_until_a_status_says_the_state() -> None:
     assert replacement.changes[CopyKey(DOCUMENT["thread"], H26, "d-1", G04)].request == CHANGE_OPEN
 
 
+def test_an_erasure_blanks_what_was_said_before_it() -> None:
+    erased = traces.event(7, H26, "d-1", outcome="erased", code="document.erased", thread=f"{H26}/d-1")
+    portion = portion_of(DOCUMENT, erased, topic="directory")
+    assert portion.blanks == [(f"{H26}/d-1", H26, "d-1", 3, 40, 1)]
+    assert [row["outcome"] for row in rows_of(portion, "events")] == ["accepted", "erased"]
+    assert len(rows_of(portion, "documents")) == 1
+
+
 def test_a_record_in_another_partition_than_its_sources_is_our_bug() -> None:
     with pytest.raises(InvariantBroken, match="source partition 3 in partition 2"):
         Portion().add(2, 0, traces.records(3, [DOCUMENT])[0])

@@ -7,7 +7,7 @@ itself needs the ledger to have taken in every event that is asked for.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
@@ -64,10 +64,21 @@ class Subject:
 
 
 class Exporter:
-    """Exports evidence. `folder`, `key`: the ledger's files, and the key that it signs with."""
+    """Exports evidence. `folder`, `key`: the ledger's files, and the key that it signs with.
 
-    def __init__(self, base: Config, folder: Objects, key: VerifierKey, directory: Directory) -> None:
+    `earlier`: what has left the topics, by topic, partition and offset.
+    """
+
+    def __init__(
+        self,
+        base: Config,
+        folder: Objects,
+        key: VerifierKey,
+        directory: Directory,
+        earlier: Callable[[str, int, int], bytes | None] = lambda *_: None,
+    ) -> None:
         self._base = base
+        self._earlier = earlier
         self._folder = folder
         self._key = key
         self._directory = directory
@@ -142,6 +153,10 @@ class Exporter:
                 for read in self._read(topic, partition, first, last + 1):
                     if (topic, partition, read.offset) in names:
                         found[topic, partition, read.offset] = read.value
+        for place in wanted - found.keys():
+            kept = self._earlier(*place)
+            if kept is not None:
+                found[place] = kept
         missing = wanted - found.keys()
         if missing:
             raise Rejected("evidence.gone", f"{len(missing)} records aren't kept any more, such as {min(missing)}")

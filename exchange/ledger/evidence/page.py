@@ -28,6 +28,7 @@ _OUTCOMES = {
     "rejected": "từ chối · rejected",
     "duplicate": "gửi lặp lại · duplicate",
     "set_aside": "để riêng · set aside",
+    "erased": "đã xóa · erased",
 }
 _STATUSES = {
     1: "đã đến", 2: "từ chối", 3: "đã tiếp nhận", 4: "phân công", 5: "đang xử lý", 6: "hoàn thành",

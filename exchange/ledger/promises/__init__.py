@@ -2,7 +2,7 @@
 
 from exchange.ledger.promises.finding import Found, PromiseFinder
 from exchange.ledger.promises.saying import INCLUDED_WITHIN_MS, LAPSES, PROMISES
-from exchange.ledger.promises.writer import STATE, PromiseWriter, Signing, Topics
+from exchange.ledger.promises.writer import STATE, PromiseWriter, Signing, Topics, positions
 
 __all__ = [
     "INCLUDED_WITHIN_MS",
@@ -14,4 +14,5 @@ __all__ = [
     "PromiseWriter",
     "Signing",
     "Topics",
+    "positions",
 ]

@@ -19,7 +19,7 @@ from exchange.signatures import SigningKey, encode_record
 from exchange.signatures.batch import BATCH
 from exchange.signatures.envelope import OWN_WORD
 from exchange.signatures.merkle import leaf_hash, path_of, root
-from exchange.statements import Fields, schema
+from exchange.statements import SUBMISSION_TOPICS, Fields, schema
 
 PROMISES, LAPSES = "promises", "lapses"
 """The topics: a record for each batch, in the partition of the trace that it is about."""
@@ -62,7 +62,10 @@ class Batch(NamedTuple):
 
 
 def promises(trace: Fields, trace_offset: int, backbone: str, now_ms: int) -> Iterator[bytes]:
-    """The promises of a decoded trace record, one for each event in its order."""
+    """The promises of a decoded trace record, one for each event in its order; none of what nobody submitted (an
+    erasure, whose source is the directory)."""
+    if trace["topic"] not in SUBMISSION_TOPICS:
+        return
     common = {
         "sender": backbone,
         "topic": trace["topic"],

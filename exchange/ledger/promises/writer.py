@@ -44,7 +44,7 @@ from exchange.ledger.promises.deadlines import TOPICS_OF_DEADLINES, Change, Dead
 from exchange.ledger.promises.saying import LAPSES, PROMISES, Batch, promises
 from exchange.pipeline.books import TRACE, OutRecord
 from exchange.signatures import SigningKey
-from exchange.statements import Fields, Topic, schema
+from exchange.statements import Fields, Topic, identify, schema
 
 STATE = "promises.state"
 """The topic: compacted, as many partitions as the trace."""
@@ -64,7 +64,7 @@ STEPS = ("read", "signed", "begun", "producing", "produced", "committed")
 """The steps of a batch that a probe is told of, in order."""
 
 _WAIT_S = 0.5
-_TRACE, _PROMISED = schema("trace"), schema("promised")
+_PROMISED = schema("promised")
 
 
 class Topics(NamedTuple):
@@ -246,7 +246,8 @@ class _Desk:
                 count += len(batch.statements)
                 signed = batch.sign(signing.key, signing.backbone, at_ms, signing.topics.promises)
                 records += self._records(account, signed, changes)
-        self._write(records, count)
+        if records:
+            self._write(records, count)
         return True
 
     def settle(self) -> None:
@@ -311,9 +312,25 @@ def _cut(account: _Account, reads: Sequence[Read], backbone: str, at_ms: int) ->
 
 
 def _decoded(read: Read) -> Fields:
-    if not read.value.startswith(_TRACE.prefix):
-        raise InvariantBroken(f"no trace record at {read.topic}/{read.partition}/{read.offset}")
     try:
-        return _TRACE.decode(read.value)
+        found = identify(read.value)
+        if found.name != "trace":
+            raise InvariantBroken(f"no trace record at {read.topic}/{read.partition}/{read.offset}")
+        return found.decode(read.value)
     except Rejected as exc:
         raise InvariantBroken(f"{read.topic}/{read.partition}/{read.offset} can't be read: {exc}") from exc
+
+
+def positions(base: Config, topic: str = STATE) -> dict[int, int]:
+    """How far the promises have come: the next offset of each partition of the trace. Raises: Unavailable."""
+    asking = reader(base)
+    try:
+        starts: dict[tuple[str, int], int | None] = {(topic, number): None for number in partitions_of(asking, topic)}
+    finally:
+        asking.close()
+    found = {}
+    for portion in read_to_end(base, starts):
+        for read in portion:
+            if read.key == POSITION:
+                found[read.partition] = int(_PROMISED.decode(read.value)["next"])
+    return found
