@@ -29,7 +29,7 @@ OUT, ERR = Console(), Console(stderr=True)
 PacketFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The packet.")]
 
 Code = Annotated[str, typer.Option("--agency", help="Code of the agency.")]
-Key = Annotated[Path, typer.Option(help="Folder with seal.key.pem and seal.crt.pem.")]
+Key = Annotated[Path, typer.Option(help="Folder with connector.key.pem and connector.crt.pem, or those of the seal.")]
 Gateway = Annotated[str, typer.Option(envvar="EXCHANGE_GATEWAY", help="Where the exchange is.")]
 Ca = Annotated[Path | None, typer.Option(help="PEM of the gateway's issuer, if the system has it not.")]
 Folder = Annotated[Path | None, typer.Option(help="Of the connector's book; by default .exchange/edxml/CODE.")]
@@ -266,9 +266,10 @@ def connected(
     except ModuleNotFoundError as exc:
         raise need_extra(exc) from exc
     place = folder or Path(".exchange") / "edxml" / agency
+    name = "connector" if (key / "connector.crt.pem").exists() else "seal"
     leading = None if leader is None else Leading(leader, load_key(key, leader))
     with (
-        Agency(agency, key, gateway, folder=place / "agency", ca=ca, patience_s=patience_s) as client,
+        Agency(agency, load_key(key, name), gateway, folder=place / "agency", ca=ca, patience_s=patience_s) as client,
         Connector(client, place, leading=leading, sandbox=sandbox) as connector,
     ):
         yield connector

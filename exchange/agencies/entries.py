@@ -64,13 +64,14 @@ class Leader:
 class CertificateEntry:
     """A certificate (DER) and whose it is.
 
-    `role`: ``authority`` is an issuing CA, ``seal`` an agency's own, ``leader`` a person's (then `leader`
-    is the Leader's id), ``backbone`` the exchange's own voice.
+    `role`: ``authority`` is an issuing CA, ``seal`` an agency's own, ``connector`` that of an agency's connector, which
+    seals by itself what another system says, ``leader`` a person's (then `leader` is the Leader's id), ``backbone``
+    the exchange's own voice.
     """
 
     certificate: bytes
     version: int
-    role: Literal["authority", "seal", "leader", "backbone"]
+    role: Literal["authority", "seal", "connector", "leader", "backbone"]
     agency: str
     leader: str | None
 

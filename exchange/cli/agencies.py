@@ -14,6 +14,7 @@ from exchange.agencies.resolution import is_open
 from exchange.agencies.view import DirectoryView
 from exchange.cli import world as worlds
 from exchange.cli.output import NO, OUT, VIETNAM, Json, print_json, table
+from exchange.local.issuing import Issued
 
 app = typer.Typer(no_args_is_help=True, help="The units of the state that may send and receive.")
 
@@ -77,7 +78,7 @@ def show(context: typer.Context, code: str, json: Annotated[bool, typer.Option("
         if value in (None, []):
             lines = ["–"]
         if name == "certificates":
-            lines = [f"{c.fingerprint.hex()} {'leader ' + c.leader if c.leader else 'seal'}" for c in certificates]
+            lines = [f"{c.fingerprint.hex()} {_whose(c)}" for c in certificates]
         for number, text in enumerate(lines):
             OUT.print(f"[bold]{'' if number else name:>12}[/]  {text}", highlight=False, soft_wrap=True)
 
@@ -128,3 +129,7 @@ def _fields(agency: Agency) -> Json:
         "valid_to": None if agency.valid_to is None else str(agency.valid_to),
         "successors": list(agency.successors),
     }
+
+
+def _whose(one: Issued) -> str:
+    return f"leader {one.leader}" if one.leader else "connector" if one.is_connector else "seal"

@@ -24,10 +24,11 @@ def create(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="Code of the unit.")],
     leader: Annotated[str | None, typer.Option(help="Directory id of a leader, such as H26-L1.")] = None,
+    connector: Annotated[bool, typer.Option("--connector", help="For the unit's connector, told apart.")] = False,
     key: Annotated[KeyKind, typer.Option(help="Kind of key.")] = "p256",
     renew: Annotated[bool, typer.Option(help="Issue a new one; the old one stays valid beside it.")] = False,
 ) -> None:
-    """Issue a certificate for a unit's seal or a leader, and list it in the directory.
+    """Issue a certificate for a unit's seal, its connector or a leader, and list it in the directory.
 
     Example: `exchange keys create H26` · `exchange keys create H26 --leader H26-L1 --key rsa2048`
     """
@@ -39,10 +40,14 @@ def create(
     person = view.leader(leader) if leader is not None else None
     if leader is not None and (person is None or person.agency != agency.code):
         raise Rejected("signature.leader_not_listed", f"{leader} is no leader of {agency.code}")
-    saved = [one for one in world.authority.issued(agency.code) if one.leader == leader]
+    if connector and leader is not None:
+        raise typer.BadParameter("a leader's key is not a connector's", param_hint="--connector")
+    saved = [
+        one for one in world.authority.issued(agency.code) if (one.leader, one.is_connector) == (leader, connector)
+    ]
     if renew or not saved:
         name = agency.name if person is None else person.name
-        issued = world.authority.issue(agency.code, name, leader, key)
+        issued = world.authority.issue(agency.code, name, leader, key, connector=connector)
         world.authority.save(issued)
     else:
         issued = saved[0]
@@ -51,7 +56,11 @@ def create(
     folder = world.home.keys / "agencies" / agency.code
     if saved and not renew:
         OUT.print("There is one already; --renew issues another, and the old one stays valid beside it.")
-    OUT.print(f"{folder}/{leader or 'seal'}.crt.pem  {issued.fingerprint.hex()}", highlight=False, soft_wrap=True)
+    OUT.print(
+        f"{folder}/{leader or ('connector' if connector else 'seal')}.crt.pem  {issued.fingerprint.hex()}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @app.command("revoke")
@@ -59,6 +68,7 @@ def revoke(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="Code of the unit whose certificate is revoked.")],
     leader: Annotated[str | None, typer.Option(help="A leader's certificate instead of the seal.")] = None,
+    connector: Annotated[bool, typer.Option("--connector", help="The connector's instead of the seal.")] = False,
     compromised_since: Annotated[
         datetime | None, typer.Option(help="Since when the key may have been another's (Vietnam's time).")
     ] = None,
@@ -70,7 +80,7 @@ def revoke(
     Example: `exchange keys revoke H26 --compromised-since 2026-11-20T08:00:00`
     """
     world = worlds.of(context)
-    issued = _issued(world, code, leader)
+    issued = _issued(world, code, leader, connector=connector)
     now = now_ms()
     since = now if compromised_since is None else int(compromised_since.replace(tzinfo=VIETNAM).timestamp() * 1000)
     invalidity = None if compromised_since is None else since
@@ -88,9 +98,15 @@ def revoke(
             )
 
 
-def _issued(world: World, code: str, leader: str | None) -> Issued:
+def _issued(world: World, code: str, leader: str | None, *, connector: bool) -> Issued:
     agency = world.directory_log.directory.latest().agency(code)
-    found = [] if agency is None else [one for one in world.authority.issued(agency.code) if one.leader == leader]
+    found = (
+        []
+        if agency is None
+        else [
+            one for one in world.authority.issued(agency.code) if (one.leader, one.is_connector) == (leader, connector)
+        ]
+    )
     if not found:
         OUT.print(f"{code} has no such certificate. See `exchange agency show {code}`.", markup=False)
         raise typer.Exit(NO)

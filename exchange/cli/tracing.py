@@ -20,7 +20,7 @@ from exchange.pipeline.books import TRACE
 from exchange.statements.chain import CHANGE_OPEN, MAIN, TAKE_BACK_OPEN, UNDELIVERABLE, WAITING, WITHDRAWN
 from exchange.statements.status import CODES
 from exchange.views.erasing import with_erasings
-from exchange.views.suspects import marked
+from exchange.views.suspects import marked, with_roles
 from exchange.views.trace_path import Delivery, Document, Entry, Path
 from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
@@ -57,7 +57,8 @@ def show(
             "is `exchange run` running?", markup=False, highlight=False,
         )  # fmt: skip
         raise typer.Exit(NO)
-    path = with_erasings(marked(path, world.trust.compromised), world.directory_log.directory.latest())
+    view = world.directory_log.directory.latest()
+    path = with_erasings(with_roles(marked(path, world.trust.compromised), view), view)
     words = promised(world.base, path)
     if json:
         print_json(loads(path.to_json()) | words.members())
@@ -122,7 +123,9 @@ def _draw_document(top: Tree, path: Path, document: Document) -> None:
     entry, summary = document.entry, document.summary
     if summary is not None:
         top.add(f"{summary.type} {summary.code}: {summary.subject} [dim]({summary.attachments} file(s))[/]")
-    top.add(f"{clock(entry.append_ms)}  submitted  [dim]{_place(entry)}[/]{_suspicion(path, entry)}")
+    top.add(
+        f"{clock(entry.append_ms)}  submitted, {_seal(path, entry)}  [dim]{_place(entry)}[/]{_suspicion(path, entry)}"
+    )
     top.add(
         f"{clock(entry.hop_ms)}  verified, routed by {entry.worker}  "
         f"[dim]directory {entry.directory_offset}, trace {entry.partition}/{entry.trace_offset}[/]"
@@ -134,7 +137,7 @@ def _draw_document(top: Tree, path: Path, document: Document) -> None:
                 reason = f": {step.reason}" if step.reason else ""
                 branch.add(
                     f"{clock(step.entry.append_ms)}  {step.status_code:02d} {CODES.get(step.status_code, '')}{reason}  "
-                    f"[dim]signed by {step.entry.sender}[/]{_suspicion(path, step.entry)}"
+                    f"[dim]{_seal(path, step.entry)}[/]{_suspicion(path, step.entry)}"
                 )
     hidden = len(document.deliveries) - RECIPIENTS_SHOWN
     if hidden > 0:
@@ -158,6 +161,12 @@ def _state(state: int) -> str:
     if state & CHANGE_OPEN:
         word += ", change announced"
     return word
+
+
+def _seal(path: Path, entry: Entry) -> str:
+    """By whom it is sealed."""
+    role = path.roles.get(entry.certificate or "", "")
+    return f"sealed by a connector of {entry.sender}" if role == "connector" else f"sealed by agency {entry.sender}"
 
 
 def _suspicion(path: Path, entry: Entry) -> str:

@@ -197,7 +197,7 @@ class CertificateAnswer(BaseModel):
 
     certificate: str = Field(description="DER, base64")
     version: int
-    role: Literal["authority", "seal", "leader", "backbone"]
+    role: Literal["authority", "seal", "connector", "leader", "backbone"]
     agency: str
     leader: str | None
 

@@ -21,6 +21,7 @@ from exchange.errors import Rejected
 from exchange.gateway.limits import Limits
 from exchange.gateway.problems import Refused
 from exchange.signatures import PublicKey, Signer, Trust
+from exchange.signatures.signers import SEALS
 
 ASSERTION_CHARACTERS_MAX = 8 * 1024
 JTI_CHARACTERS_MAX = 128
@@ -63,7 +64,7 @@ def verify(assertion: str, audiences: list[str], trust: Trust, used: Used, limit
     header = _header(assertion)
     # 2. The certificate is listed, chains to a root, is valid and unrevoked now; it is an agency's seal.
     signer = trust.signer(_fingerprint(header.get("x5t#S256")), now_ms)
-    if signer.role != "seal" or signer.leader is not None:
+    if signer.role not in SEALS or signer.leader is not None:
         raise Refused("assertion.not_a_seal", signer.role)
     # 3. The algorithm is that of the certificate's key (RFC 8725 §3.1); the signature and the audience are right.
     claims = _claims(assertion, header, signer.public_key, audiences)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+from exchange.agencies.view import DirectoryView
 from exchange.gateway.problems import Refused
+from exchange.views.suspects import with_roles
 from exchange.views.trace_path import Document, Path
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import Ambiguous, trace
@@ -17,7 +19,9 @@ from exchange.views.tracing import Ambiguous, trace
 CANDIDATES_MAX = 16
 
 
-def look_up(store: TraceStore, caller: str, statement_id: str, sender: str | None) -> dict[str, Any]:
+def look_up(
+    store: TraceStore, view: DirectoryView, caller: str, statement_id: str, sender: str | None
+) -> dict[str, Any]:
     """The path of a document as the caller may see it; field for field as `Path`.
 
     `sender`: of the document, if its id isn't the only one of its name. Blocks: call it in a thread.
@@ -35,7 +39,7 @@ def look_up(store: TraceStore, caller: str, statement_id: str, sender: str | Non
     if len(distinct) > 1:
         named = [{"sender": path.sender, "thread": path.thread} for path in distinct.values()]
         raise Refused("trace.ambiguous", statement_id[:80], candidates=named)
-    return asdict(seen[0])
+    return asdict(with_roles(seen[0], view))
 
 
 def _candidates(

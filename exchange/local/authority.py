@@ -31,6 +31,7 @@ from exchange.errors import Misconfigured
 from exchange.local.home import write_private
 from exchange.local.issuing import Issued, Issuer, KeyKind, Revoked, Usage, build, build_crl, new_key, subject
 from exchange.signatures import PrivateKey, PublicKey, SigningKey
+from exchange.signatures.certificates import CONNECTOR_UNIT
 
 DAY_MS = 86_400_000
 ROOT_DAYS, ISSUING_DAYS, AGENCY_DAYS, TSA_DAYS = 7300, 3650, 1825, 3650
@@ -41,6 +42,7 @@ CRL_DAYS = 30
 STORAGE_KEY_BYTES = 32
 
 _ROOT, _ISSUING, _BACKBONE, _REGISTRAR, _SEAL, _TSA = "root", "issuing", "backbone", "registrar", "seal", "tsa"
+_OWN = (_SEAL, CONNECTOR_UNIT)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
 
 
@@ -147,15 +149,19 @@ class Authority:
         not_before_ms: int | None = None,
         not_after_ms: int | None = None,
         usage: Usage = "sign",
+        connector: bool = False,
     ) -> Issued:
-        """Issue a seal's certificate, or a leader's; nothing is written. Another `usage` makes a hostile one."""
+        """Issue the certificate of a seal, a leader or an agency's connector; nothing is written.
+
+        Another `usage` makes a hostile one.
+        """
         now_ms = int(time.time() * 1000)
         first = now_ms - BACKDATED_MS if not_before_ms is None else not_before_ms
         last = now_ms + AGENCY_DAYS * DAY_MS if not_after_ms is None else not_after_ms
         private_key = new_key(key)
-        named = subject(name, agency, leader)
+        named = subject(name, agency, leader, CONNECTOR_UNIT if connector else None)
         certificate = build(self._issuer, named, private_key.public_key(), (first, last), usage)
-        return Issued(certificate, private_key, agency, leader)
+        return Issued(certificate, private_key, agency, leader, connector)
 
     def certify_stamps(self, not_before_ms: int, not_after_ms: int) -> Issued:
         """A new key for time-stamps, certified by the root; nothing is written."""
@@ -176,14 +182,14 @@ class Authority:
         for one in issued:
             folder = self._agency_folder(one.agency)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_pair(folder / _file_name(one.leader), one)
+            _write_pair(folder / _file_name(one), one)
 
     def issued(self, agency: str) -> list[Issued]:
         """What was saved for an agency: its seal first, then its leaders by id."""
         folder = self._agency_folder(agency)
         names = sorted(path.name.removesuffix(".crt.pem") for path in folder.glob("*.crt.pem"))
         names.sort(key=lambda name: name != _SEAL)
-        return [_read(folder / name, parse_code(agency), None if name == _SEAL else name) for name in names]
+        return [_read(folder / name, parse_code(agency), None if name in _OWN else name) for name in names]
 
     def revoke(
         self, certificate: bytes, at_ms: int, invalidity_ms: int | None = None, reason: str = "unspecified"
@@ -224,11 +230,12 @@ class Authority:
         _write_pair(self.folder / _ROOT, self.root)  # last: `exists` looks for it
 
 
-def _file_name(leader: str | None) -> str:
-    """The name of a leader's files; an id may not lead out of the folder, nor be taken for the seal."""
+def _file_name(one: Issued) -> str:
+    """The name of its files; a leader's id may not lead out of the folder, nor be taken for the agency's own."""
+    leader = one.leader
     if leader is None:
-        return _SEAL
-    if leader == _SEAL or not _FILE_NAME.fullmatch(leader):
+        return CONNECTOR_UNIT if one.is_connector else _SEAL
+    if leader in _OWN or not _FILE_NAME.fullmatch(leader):
         raise Misconfigured([f"a leader's id that is no file name: {leader[:80]!r}"])
     return leader
 
@@ -248,4 +255,10 @@ def _write_pair(stem: Path, one: Issued) -> None:
 def _read(stem: Path, agency: str, leader: str | None) -> Issued:
     certificate = x509.load_pem_x509_certificate(Path(f"{stem}.crt.pem").read_bytes())
     key = serialization.load_pem_private_key(Path(f"{stem}.key.pem").read_bytes(), password=None)
-    return Issued(certificate.public_bytes(serialization.Encoding.DER), cast(PrivateKey, key), agency, leader)
+    return Issued(
+        certificate.public_bytes(serialization.Encoding.DER),
+        cast(PrivateKey, key),
+        agency,
+        leader,
+        stem.name == CONNECTOR_UNIT,
+    )

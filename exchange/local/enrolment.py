@@ -42,7 +42,7 @@ def enrol(authority: Authority, base: Config, log: DirectoryLog, code: str) -> S
 def seal_of(authority: Authority, agency: Agency) -> Issued:
     """The unit's seal; issued and saved if it has none."""
     for issued in authority.issued(agency.code):
-        if issued.leader is None:
+        if issued.leader is None and not issued.is_connector:
             return issued
     seal = authority.issue(agency.code, agency.name)
     authority.save(seal)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from datetime import date
 from hashlib import sha256
+from typing import Literal
 
 from exchange.agencies import BACKBONE_CODE, REGISTRAR_CODE
 from exchange.agencies.entries import CertificateEntry, Entry, RevocationList
@@ -69,10 +70,11 @@ def revocations(authority: Authority) -> RevocationList:
 def listed(issued: Iterable[Issued]) -> list[Entry]:
     """The directory entries of newly issued certificates."""
     version = now_ms()
-    return [
-        CertificateEntry(one.certificate, version, "leader" if one.leader else "seal", one.agency, one.leader)
-        for one in issued
-    ]
+    return [CertificateEntry(one.certificate, version, _role_of(one), one.agency, one.leader) for one in issued]
+
+
+def _role_of(one: Issued) -> Literal["seal", "connector", "leader"]:
+    return "leader" if one.leader else "connector" if one.is_connector else "seal"
 
 
 def publish(base: Config, authority: Authority, entries: list[Entry]) -> None:

@@ -38,6 +38,7 @@ class Issued:
     private_key: PrivateKey = field(repr=False)
     agency: str
     leader: str | None
+    is_connector: bool = False
 
     @property
     def fingerprint(self) -> bytes:
@@ -80,13 +81,15 @@ def new_key(kind: KeyKind) -> PrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def subject(name: str, code: str | None = None, leader: str | None = None) -> x509.Name:
+def subject(name: str, code: str | None = None, leader: str | None = None, unit: str | None = None) -> x509.Name:
     """A subject's name. X.520 allows 64 characters of a common name; longer ones are cut."""
     attributes = [x509.NameAttribute(NameOID.COUNTRY_NAME, COUNTRY)]
     if code is not None:
         attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_IDENTIFIER, code))
     if leader is not None:
         attributes.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, leader))
+    if unit is not None:
+        attributes.append(x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit))
     attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, _short(name)))
     return x509.Name(attributes)
 

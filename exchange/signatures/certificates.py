@@ -4,7 +4,8 @@ Guarantees: any bytes become a `Certificate` within the profile or `Rejected`; a
 understand refuses the certificate. Verifies no signature and no date: `trust` does.
 
 Source: RFC 5280 §4; organizationIdentifier (2.5.4.97, ETSI EN 319 412-1 §5.1.4) holds the agency's code,
-serialNumber (2.5.4.5) the directory id of a leader.
+serialNumber (2.5.4.5) the directory id of a leader. An organizationalUnitName ``connector`` is ours: the seal is that
+of the agency's connector, which signs by itself.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ UNREADABLE = (
 HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 """An authority may sign with; Ed25519 has none of its own."""
 
+CONNECTOR_UNIT = "connector"
+
 _UNDERSTOOD = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE}
 
 
@@ -45,13 +48,15 @@ class Certificate:
     """A parsed certificate. Clock: milliseconds since 1970 UTC, both ends of validity inclusive.
 
     `fingerprint`: SHA-256 of the DER. `code`: the subject's agency code as written there, None if it has none.
-    `leader`: the subject's serialNumber. `may_sign`: digitalSignature or contentCommitment. `may_certify`: a CA
-    with keyCertSign. `path_length`: of a CA, None if unbounded. `issuer`, `subject`: DER of the names.
+    `leader`: the subject's serialNumber. `is_connector`: a unit of the subject's says so. `may_sign`:
+    digitalSignature or contentCommitment. `may_certify`: a CA with keyCertSign. `path_length`: of a CA, None if
+    unbounded. `issuer`, `subject`: DER of the names.
     """
 
     __slots__ = (
         "code",
         "fingerprint",
+        "is_connector",
         "issuer",
         "leader",
         "may_certify",
@@ -74,6 +79,10 @@ class Certificate:
         self.public_key: Final = public_key
         self.code: Final = _attribute(parsed.subject, NameOID.ORGANIZATION_IDENTIFIER)
         self.leader: Final = _attribute(parsed.subject, NameOID.SERIAL_NUMBER)
+        self.is_connector: Final = any(
+            one.value == CONNECTOR_UNIT
+            for one in parsed.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        )
         self.not_before_ms: Final = milliseconds(parsed.not_valid_before_utc)
         self.not_after_ms: Final = milliseconds(parsed.not_valid_after_utc) + 999
         self.may_sign: Final = usage is not None and (usage.digital_signature or usage.content_commitment)

@@ -142,6 +142,8 @@ class Trust:
         if not self._names(certificate.code, entry.agency) or certificate.leader != entry.leader:
             names = f"{certificate.code}, {certificate.leader}"
             raise Rejected("certificate.subject_mismatch", f"{names}; listed {entry.agency}, {entry.leader}"[:200])
+        if certificate.is_connector != (entry.role == "connector"):
+            raise Rejected("certificate.subject_mismatch", f"listed as {entry.role}")
         # 4. §6.1: a path of verified links leads to a root; 5. §6.3: each issuer's list covers the one below.
         validity, child = Validity(certificate), certificate
         for issuer in self._path(certificate):

@@ -126,6 +126,7 @@ class Path:
     `others`: all else in its thread: rejected and repeated statuses, statuses about `related`, what was set aside, and
     that something was erased; `erasings`: who decided that, see `erasing`.
     `compromised`: certificates in it whose key may have been another's, since when (ms); see `suspects`.
+    `roles`: of each certificate in it, ``seal`` (the agency itself) or ``connector``, as the directory lists it.
     """
 
     id: str
@@ -140,6 +141,7 @@ class Path:
     is_complete: bool
     compromised: Mapping[str, int] = field(default_factory=dict)
     erasings: tuple[Erasing, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def entries(self) -> Iterator[Entry]:
         """Every entry of the path, the document's own first."""

@@ -22,7 +22,7 @@ from exchange.errors import Rejected
 from exchange.local.founding import listed
 from exchange.local.simulation.cast import Member
 from exchange.local.waiting import wait_until
-from exchange.sdk import compose
+from exchange.sdk import GatewayRefused, compose
 from tests.support.edxml import PLAN, document, packed, status
 from tests.support.gateways import Served, free_port, serving
 from tests.support.running import Exchange
@@ -279,9 +279,9 @@ def test_a_leader_signs_along(
 def test_the_key_is_in_a_token(
     served: Served, exchange: Exchange, both: Connected, sender: Member, token: Token, tmp_path: Path
 ) -> None:
-    """It signs the token request, the statement and the receipt alike; there is no file with it."""
+    """It signs the token request and the statement alike; the trace says that it was the connector's."""
     _, into = both
-    issued = exchange.world.authority.issue(sender.agency.code, "Con dấu trong thiết bị")
+    issued = exchange.world.authority.issue(sender.agency.code, "Bộ kết nối edXML", connector=True)
     exchange.enter(listed([issued]))
     token.take(issued, "connector")
     folder = token.folder("connector", issued, "connector")
@@ -291,9 +291,20 @@ def test_the_key_is_in_a_token(
         Agency(sender.agency.code, folder, served.url, folder=tmp_path / "agency") as agency,
         Connector(agency, tmp_path / "connector") as connector,
     ):
-        assert connector.send(source).state == SENT
-    got = arrived(into, lambda: into.book.received_about(sender.agency.code, "d,10", ""))
+        sent = connector.send(source)
+        assert sent.state == SENT
+        got = arrived(into, lambda: into.book.received_about(sender.agency.code, "d,10", ""))
+        assert wait_until(lambda: _seal_of(agency, sent.doc_id) == "connector", SETTLE_S)
     assert into.packet(got.doc_id).read_bytes() == source.read_bytes()
+
+
+def _seal_of(agency: Agency, statement_id: str) -> str:
+    """What the trace says of who sealed a document of the agency's."""
+    try:
+        path = agency.trace(statement_id)
+    except GatewayRefused as exc:
+        return exc.code
+    return str(path["roles"].get(path["document"]["entry"]["certificate"])) if path["document"] else ""
 
 
 def _now_ms() -> int:

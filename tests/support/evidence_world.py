@@ -56,6 +56,7 @@ def make(
     key: KeyKind = "p256",
     batch: bool = False,
     leader: bool = False,
+    connector: bool = False,
     filler: int = 300,
     stamped: bool = False,
 ) -> Made:
@@ -65,7 +66,8 @@ def make(
     """
     world = World(key)
     fields = world.document(**({"signer": _signer(world)} if leader else {}))
-    keys = [world.leader.signing_key, world.seal.signing_key] if leader else [world.seal.signing_key]
+    seal = world.issue(SENDER, connector=True) if connector else world.seal
+    keys = [world.leader.signing_key, seal.signing_key] if leader else [seal.signing_key]
     raw = encode("document", fields)
     others = [encode("document", world.document(id=f"other-{n}")) for n in range(6)]
     record = sign_batch([*others, raw], keys[-1], SENDER, NOW_MS - 500)[-1] if batch else sign_record(raw, keys)
@@ -75,13 +77,13 @@ def make(
     receipt = sign_record(encode("status", said), [world.other_seal.signing_key])
     events = [
         [traces.event(n, "H01", f"f-{n}") for n in range(filler)],
-        [_document_event(fields, raw, world.seal), traces.event(1, SENDER, DOCUMENT_ID, outcome="duplicate", code="")],
+        [_document_event(fields, raw, seal), traces.event(1, SENDER, DOCUMENT_ID, outcome="duplicate", code="")],
         [_status_event(said, fields, world.other_seal)],
         [traces.event(n, "H02", f"g-{n}") for n in range(5)],
     ]
     sources = _ledger(folder, events, wanted=[(1, 0), (1, 1), (2, 0)], receipt=receipt)
     sources |= {contents.STATEMENT: raw, contents.RECORD: record}
-    certificates = [world.seal, *([world.leader] if leader else []), world.other_seal]
+    certificates = [seal, *([world.leader] if leader else []), world.other_seal]
     issuing = world.authority.issuing_certificate
     ders = [one.certificate for one in certificates] + [issuing]
     sources[contents.CERTIFICATES] = contents.write_pem(contents.CERTIFICATE_LABEL, ders)

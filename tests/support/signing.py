@@ -27,7 +27,7 @@ SENDER, OTHER = "H37.02", "H38"
 LEADER = "H37.02-L1"
 STORAGE_KEY = b"k" * 32
 
-Role = Literal["authority", "seal", "leader", "backbone"]
+Role = Literal["authority", "seal", "connector", "leader", "backbone"]
 
 
 class FakeView:
@@ -97,13 +97,22 @@ class World:
         usage: Usage = "sign",
         role: Role | None = None,
         listed: str | None = None,
+        connector: bool = False,
     ) -> Issued:
         """Issue and list a certificate; `listed`: under which agency, if not its own."""
         first, last = validity_ms
         issued = self.authority.issue(
-            agency, f"of {agency}", leader, key, not_before_ms=first, not_after_ms=last, usage=usage
+            agency,
+            f"of {agency}",
+            leader,
+            key,
+            not_before_ms=first,
+            not_after_ms=last,
+            usage=usage,
+            connector=connector,
         )
-        self.list_certificate(issued.certificate, role or ("leader" if leader else "seal"), listed or agency, leader)
+        own: Role = "leader" if leader else "connector" if connector else "seal"
+        self.list_certificate(issued.certificate, role or own, listed or agency, leader)
         return issued
 
     def list_certificate(self, der: bytes, role: Role, agency: str, leader: str | None = None) -> None:

@@ -44,7 +44,8 @@ async def trace(
     if "\x00" in statement_id or (sender and "\x00" in sender):
         raise Refused("request.invalid", "a zero character")
     async with gateway.lookups:
-        return await asyncio.to_thread(look_up, gateway.traces, caller.code, statement_id, sender)
+        view = gateway.directory.view
+        return await asyncio.to_thread(look_up, gateway.traces, view, caller.code, statement_id, sender)
 
 
 @router.get("/v1/agencies", response_model=AgenciesAnswer, responses=problems(), summary="Search the directory")

@@ -63,7 +63,9 @@ class Listed:
         return None if agency is None else Leader(leader_id, 1, agency, "", "", date.min, None)
 
     def _add(self, der: bytes, found: Certificate) -> None:
-        role: Role = "authority" if found.may_certify else "seal" if found.leader is None else "leader"
+        role: Role = "authority" if found.may_certify else "leader" if found.leader is not None else "seal"
+        if role == "seal" and found.is_connector:
+            role = "connector"
         agency = _canonical(found.code or "")
         self._certificates[found.fingerprint] = CertificateEntry(der, 1, role, agency, found.leader)
         if found.leader is not None:

@@ -233,8 +233,9 @@ def _check_signature(case: _Case) -> str:
     """9. The signatures verify over the statement, by the sender's seal and the leader it asks for: the gate."""
     story = case.told
     verified = _admit(case, story.record_bytes, story.accepted)
-    names = [verified.seal.agency, *(leader.leader or "" for leader in verified.leaders)]
-    return ", ".join(names)
+    seal = verified.seal
+    by = f"sealed by agency {seal.agency}" if seal.role == "seal" else f"sealed by a connector of {seal.agency}"
+    return ", ".join([by, *(f"signed by leader {leader.leader}" for leader in verified.leaders)])
 
 
 def _check_receipts(case: _Case) -> str:
