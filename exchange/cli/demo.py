@@ -123,8 +123,9 @@ def _begin_afresh(home: Home) -> None:
     if home.state() is not None and not marker.is_file():
         raise Misconfigured([f"{home.folder} holds data that is not a demo's; choose another folder with --home"])
     _stop(home)
-    for part in (home.kafka, home.postgres, home.folder / "inboxes"):
+    for part in (home.kafka, home.postgres, home.folder / "inboxes", home.folder / "ledger"):
         shutil.rmtree(part, ignore_errors=True)
+    (home.keys / "ledger.key").unlink(missing_ok=True)  # another tree must not be signed by the same key
     home.state_file.unlink(missing_ok=True)
     home.create()
     write_private(marker, json.dumps({"began": time.time()}))

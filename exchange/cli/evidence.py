@@ -26,12 +26,13 @@ from exchange.ledger.evidence import (
     Subject,
     Submission,
     Verdict,
+    contents,
     is_bundle,
     read_bundle,
     renew,
     verify,
 )
-from exchange.ledger.evidence.archive import FILE_BYTES_MAX
+from exchange.ledger.evidence.archive import FILE_BYTES_MAX, unpack
 from exchange.ledger.stamps import ask
 from exchange.local.authority import DAY_MS
 from exchange.local.founding import now_ms
@@ -42,7 +43,7 @@ from exchange.views.trace_path import Path as Way
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import Ambiguous, trace
 
-WAIT_S = 15.0
+WAIT_S, STAMP_WAIT_S = 15.0, 15.0
 _POLL_S = 0.3
 
 app = typer.Typer(no_args_is_help=True, help="Portable proof about one document: export it, verify it offline.")
@@ -108,6 +109,8 @@ def export(
     with on_terminal(ERR) as report:
         data = exported(world, way, report)
     Folder(output.absolute().parent).replace(output.name, data)
+    if contents.CHECKPOINT_STAMP not in unpack(data):
+        ERR.print("Not time-stamped: the authority didn't answer. Export it again later.", highlight=False)
     tell_how_to_verify(world, output, len(data))
 
 
@@ -236,12 +239,15 @@ def show(verdict: Verdict) -> None:
 
 
 def _patiently(exporter: Exporter, subject: Subject, wait_s: float) -> bytes:
-    deadline = time.monotonic() + wait_s
+    """Export once the ledger has taken in every event and a stamp covers them; after `STAMP_WAIT_S` without stamp."""
+    deadline, unstamped_from = time.monotonic() + wait_s, 0.0
     while True:
         try:
-            return exporter.export(subject)
+            return exporter.export(subject, stamped=not 0 < unstamped_from < time.monotonic() - STAMP_WAIT_S)
         except Unavailable as exc:
-            if exc.code != "ledger.behind" or time.monotonic() > deadline:
+            if exc.code == "ledger.unstamped":
+                unstamped_from = unstamped_from or time.monotonic()
+            elif exc.code != "ledger.behind" or time.monotonic() > deadline:
                 raise
         time.sleep(_POLL_S)
 

@@ -11,18 +11,18 @@ import typer
 
 from exchange.agencies import BACKBONE_CODE
 from exchange.backbone.objects import Objects
+from exchange.cli import attesting
 from exchange.cli import world as worlds
-from exchange.cli.output import OUT, clock, print_json
+from exchange.cli.output import NO, OUT, clock, print_json
 from exchange.cli.running import run_to_its_end, stop_on_signals
 from exchange.cli.world import World
 from exchange.errors import Misconfigured, Rejected
 from exchange.ledger import cosigning
 from exchange.ledger.checkpoint import open_checkpoint
-from exchange.ledger.keys import ensure_key, read_key
-from exchange.ledger.notes import COSIGNATURE, Line, NoteKey, VerifierKey, parse_note
+from exchange.ledger.keys import ensure_key
+from exchange.ledger.notes import COSIGNATURE, NoteKey, VerifierKey
 from exchange.ledger.promises import PromiseWriter, Signing
 from exchange.ledger.store import CHECKPOINT
-from exchange.ledger.witness import Witness, parse_request
 from exchange.ledger.writer import LedgerWriter
 
 ledger = typer.Typer(
@@ -39,6 +39,9 @@ def register(app: typer.Typer) -> None:
     app.command("sign-promises", hidden=True)(promise)
     app.add_typer(ledger, name="ledger")
     app.add_typer(witness, name="witness")
+    witness.command("serve")(attesting.serve_witness)
+    app.add_typer(attesting.tsa, name="tsa")
+    app.add_typer(attesting.trust, name="trust")
 
 
 def folder_of(world: World) -> Objects:
@@ -62,10 +65,15 @@ def verifier_key(text: str) -> VerifierKey:
 
 
 def write(context: typer.Context) -> None:
-    """The writer: from the trace to signed checkpoints."""
+    """The writer: from the trace to signed checkpoints; whoever attests them is asked beside it."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    run_to_its_end(lambda: LedgerWriter(world.base, folder_of(world), key_of(world)).run(stop))
+
+    def work() -> None:
+        with attesting.attesting_beside(world, key_of(world).verifier):
+            LedgerWriter(world.base, folder_of(world), key_of(world)).run(stop)
+
+    run_to_its_end(work)
 
 
 def promise(context: typer.Context) -> None:
@@ -87,7 +95,7 @@ def key(context: typer.Context) -> None:
 
 @ledger.command()
 def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
-    """Show the signed tree, and how far witnesses have seen it.
+    """Show the signed tree, and how long it has gone unseen by witnesses and time-stamps; exit 1 if too long.
 
     Example: `exchange ledger status`
     """
@@ -98,54 +106,22 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         raise Rejected("ledger.empty", "no checkpoint is signed yet; is `exchange run` running?")
     checkpoint = open_checkpoint(data, verifier)
     seen = 0 if cosigned is None else open_checkpoint(cosigned, verifier).size
-    age_s, witnessed_age_s = folder.age_s(CHECKPOINT), folder.age_s(cosigning.COSIGNED) if seen else None
+    age_s, ages = folder.age_s(CHECKPOINT), attesting.ages_of(world, verifier)
+    beyond = ages.beyond(attesting.LIMITS)
     if json:
         print_json(
             {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root, "age_s": age_s}
-            | {"witnessed_size": seen, "unwitnessed_age_s": witnessed_age_s}
+            | {"witnessed_size": seen, "unwitnessed_age_s": ages.unwitnessed_s, "unstamped_age_s": ages.unstamped_s}
+            | {"beyond_limits": beyond}
         )  # fmt: skip
-        return
-    OUT.print(f"{checkpoint.origin}: {checkpoint.size:,} events", highlight=False)
-    OUT.print(f"  root {checkpoint.root.hex()}", highlight=False)
-    OUT.print(f"  signed {clock(int((time.time() - age_s) * 1000))}", highlight=False)
-    OUT.print(f"  witnessed up to {seen:,}" if seen else "  not witnessed", highlight=False)
-
-
-@ledger.command()
-def request(
-    context: typer.Context,
-    since: Annotated[int | None, typer.Option(min=0, help="The size that the witness has seen; 0: nothing.")] = None,
-) -> None:
-    """Write what to ask a witness (C2SP add-checkpoint) to standard output.
-
-    Example: `exchange ledger request | exchange witness cosign --state w --log ledger.vkey > answer`
-    """
-    world = worlds.of(context)
-    folder, verifier = folder_of(world), key_of(world).verifier
-    if since is None:
-        cosigned = folder.read(cosigning.COSIGNED)
-        since = 0 if cosigned is None else open_checkpoint(cosigned, verifier).size
-    sys.stdout.buffer.write(cosigning.request(folder, verifier, since).encode())
-
-
-@ledger.command()
-def keep(
-    context: typer.Context,
-    asked: Annotated[Path, typer.Argument(help="What was asked.")],
-    answer: Annotated[Path, typer.Argument(help="What the witness answered.")],
-    witness_key: Annotated[str, typer.Option(help="The witness's key, or a file with it.")],
-) -> None:
-    """Keep a witness's cosignature, so that evidence bears it.
-
-    Example: `exchange ledger keep request answer --witness-key w.vkey`
-    """
-    world = worlds.of(context)
-    question = parse_request(asked.read_bytes())
-    lines: list[Line] = list(parse_note(b"-\n\n" + answer.read_bytes()).lines)
-    kept = cosigning.keep(
-        folder_of(world), key_of(world).verifier, question.checkpoint, lines, verifier_key(witness_key)
-    )
-    OUT.print(f"Cosigned: {kept.size:,} events.", highlight=False)
+    else:
+        OUT.print(f"{checkpoint.origin}: {checkpoint.size:,} events", highlight=False)
+        OUT.print(f"  root {checkpoint.root.hex()}", highlight=False)
+        OUT.print(f"  signed {clock(int((time.time() - age_s) * 1000))}", highlight=False)
+        OUT.print(f"  witnessed up to {seen:,}" if seen else "  not witnessed", highlight=False)
+        attesting.warn(ages)
+    if beyond:
+        raise typer.Exit(NO)
 
 
 @witness.command()
@@ -154,27 +130,9 @@ def init(
 ) -> None:
     """Make a witness's key, unless it has one, and print the key that verifies its cosignatures.
 
-    Example: `exchange witness init example.org/w1 --state witness`
+    Example: `exchange witness init example.org/w1 --state witness`, then `exchange witness serve`
     """
     made = ensure_key(state / "witness.key", name, COSIGNATURE)
     if made.verifier.name != name:
         raise Misconfigured([f"{state} is the witness {made.verifier.name}"])
     sys.stdout.write(f"{made.verifier}\n")
-
-
-@witness.command("cosign")
-def cosign_(
-    state: StateFolder,
-    log: Annotated[list[str], typer.Option(help="A ledger's key, or a file with it; several are possible.")],
-    asked: Annotated[Path | None, typer.Argument(metavar="REQUEST", help="A file; else standard input.")] = None,
-) -> None:
-    """Cosign a checkpoint to standard output, if it is consistent with all that this witness has cosigned before.
-
-    Example: `exchange witness cosign --state witness --log ledger.vkey request > answer`
-    """
-    own = read_key(state / "witness.key", COSIGNATURE)
-    data = asked.read_bytes() if asked is not None else sys.stdin.buffer.read()
-    line = Witness(state, own, [verifier_key(text) for text in log]).add_checkpoint(
-        parse_request(data), int(time.time())
-    )
-    sys.stdout.write(line.encode())

@@ -30,6 +30,8 @@ _ADVICE = {
     "certificate.revoked": "Issue a new one with `exchange keys create CODE --renew`.",
     "certificate.expired": "Issue a new one with `exchange keys create CODE --renew`.",
     "disk.full": "Make room on that disk, then run `exchange up`; what was acknowledged is kept.",
+    "ledger.unwitnessed": "Documents flow on. See whether the witnesses answer: docs/attesting.md.",
+    "ledger.unstamped": "Documents flow on. See whether the time-stamping authority answers: docs/attesting.md.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
 

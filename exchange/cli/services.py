@@ -12,10 +12,13 @@ from exchange.backbone.clients import error, reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import hop_lag
 from exchange.backbone.schema_log import publish_schemas
+from exchange.cli import attesting
 from exchange.cli import world as worlds
+from exchange.cli.ledger import key_of
 from exchange.cli.output import ERR, NO, NO_WORLD, OUT, VIETNAM, explain, print_json, size, table
 from exchange.cli.world import World
 from exchange.errors import Unavailable
+from exchange.ledger.attesting import Ages
 from exchange.local import services
 from exchange.local.crew import crew_status, stop_crew
 from exchange.local.founding import found
@@ -94,6 +97,7 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
     except Unavailable as exc:
         rows, reachable = [], False
         ERR.print(f"Kafka doesn't answer: {exc.detail}", markup=False, highlight=False)
+    ages = _ages(world)
     if json:
         print_json({
             "processes": [
@@ -102,6 +106,10 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
                 for p in processes
             ],
             "topics": [{"topic": t, "partitions": n, "records": r, "lag": lag} for t, n, r, lag in rows],
+            "ledger": None if ages is None else {
+                "unwitnessed_age_s": ages.unwitnessed_s, "unstamped_age_s": ages.unstamped_s,
+                "beyond_limits": ages.beyond(attesting.LIMITS),
+            },
         })  # fmt: skip
     else:
         if processes:
@@ -121,6 +129,8 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
             if p.is_disk_full:
                 detail = f"{size(p.disk_free_bytes or 0)} are left for {p.name}"
                 explain(Unavailable("disk.full", detail))
+        if ages is not None:
+            attesting.warn(ages)
         cells = [(t, n, f"{r:,}", "–" if lag is None else f"{lag:,}") for t, n, r, lag in rows]
         table(
             "Topics",
@@ -130,6 +140,17 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         )
     if not reachable:
         raise typer.Exit(NO_WORLD)
+
+
+def _ages(world: World) -> Ages | None:
+    """How long the ledger has gone unseen; None where there is none yet, or its store doesn't answer (it is said)."""
+    if not attesting.has_keys(world):
+        return None
+    try:
+        return attesting.ages_of(world, key_of(world).verifier)
+    except Unavailable as exc:
+        explain(exc)
+        return None
 
 
 def _topic_rows(world: World) -> list[tuple[str, int, int, int | None]]:

@@ -20,12 +20,12 @@ COSIGNED = "cosigned"
 """The last checkpoint that a witness has cosigned."""
 
 
-def request(folder: Objects, key: VerifierKey, old: int) -> Request:
-    """What to ask a witness that has seen the tree of `old` leaves.
+def request(folder: Objects, key: VerifierKey, old: int, data: bytes | None = None) -> Request:
+    """What to ask a witness that has seen the tree of `old` leaves. `data`: a checkpoint, else the newest.
 
     Raises: Rejected ``ledger.empty``: nothing is signed yet; ``ledger.size``: it has seen more than there is.
     """
-    data = folder.read(CHECKPOINT)
+    data = folder.read(CHECKPOINT) if data is None else data
     if data is None:
         raise Rejected("ledger.empty", "no checkpoint is signed yet")
     size = open_checkpoint(data, key).size

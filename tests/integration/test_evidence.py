@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from cryptography import x509
 
 from exchange.agencies.levels import Level
+from exchange.cli.attesting import own_stamper
+from exchange.ledger.attesting import AttestorServer
 from exchange.local.founding import now_ms
 from exchange.local.waiting import wait_until
 from exchange.statements.status import ACCEPTED, ARRIVED
@@ -83,26 +86,45 @@ def test_export_and_verify_offline(exchange: Exchange, tmp_path: Path) -> None:
     run(nowhere, *checked[:-1], "not-a-key", code=2)
 
 
-def test_a_witness_cosigns_and_evidence_bears_it(exchange: Exchange, tmp_path: Path) -> None:
+def test_witnessed_stamped_and_renewed(exchange: Exchange, tmp_path: Path) -> None:
+    """The running exchange's evidence bears its witness's line and a time-stamp, by the bundle that it publishes."""
     fields, home, nowhere = acknowledged_document(exchange), exchange.world.home.folder, tmp_path / "nowhere"
-    file, state = tmp_path / "evidence.zip", tmp_path / "witness"
-    run(home, "evidence", "export", fields["id"], "-o", str(file))  # so the ledger has it all
-    key = run(home, "ledger", "key").decode().strip()
-    witness = run(nowhere, "witness", "init", "witness.test/1", "--state", str(state)).decode().strip()
-    asked, answer = tmp_path / "request", tmp_path / "answer"
-    for _ in range(2):  # the second time from where the first one ended
-        asked.write_bytes(run(home, "ledger", "request"))
-        answer.write_bytes(run(nowhere, "witness", "cosign", "--state", str(state), "--log", key, str(asked)))
-        run(home, "ledger", "keep", str(asked), str(answer), "--witness-key", witness)
+    file, bundle = tmp_path / "evidence.zip", tmp_path / "trust.json"
     run(home, "evidence", "export", fields["id"], "-o", str(file))
-    root = str(home / "keys" / "root.crt.pem")
-    checked = ("evidence", "verify", str(file), "--trust", root, "--ledger-key", key, "--witness-key", witness)
-    assert "witness.test/1" in run(nowhere, *checked).decode()
+    run(home, "trust", "export", "-o", str(bundle))
+    checked = ("evidence", "verify", str(file), "--trust", str(bundle), "--json")
+    verdict = json.loads(run(nowhere, *checked))
+    steps = {step["name"]: step["note"] for step in verdict["steps"]}
+    assert steps["witnesses"].startswith("witness/")
+    assert "Exchange Demo Time-Stamps" in steps["stamps"]
+    assert "stamp.none" not in verdict["reservations"]
     status = json.loads(run(home, "ledger", "status", "--json"))
     assert 0 < status["witnessed_size"] <= status["size"]
-    # Asked from where it isn't, the witness says so and signs nothing.
-    asked.write_bytes(run(home, "ledger", "request", "--since", "1"))
-    run(nowhere, "witness", "cosign", "--state", str(state), "--log", key, str(asked), code=1)
+    assert status["beyond_limits"] == []
+    assert json.loads(run(home, "status", "--json"))["ledger"]["unstamped_age_s"] < 60
+    # A list issued since the document was taken in settles what was provisional.
+    assert verdict["reservations"] == ["revocation.provisional"]
+    run(home, "init", "--yes")
+    run(home, "evidence", "export", fields["id"], "-o", str(file))
+    assert json.loads(run(nowhere, *checked))["reservations"] == []
+    # Renewed by an authority over HTTP; not again while it is good for long.
+    server = AttestorServer(("127.0.0.1", 0), None, own_stamper(exchange.world))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}/tsa"
+        renew = ("evidence", "renew", str(file), "--trust", str(bundle), "--tsa", address)
+        assert b"renewed" in run(nowhere, *renew)
+        assert json.loads(run(nowhere, *checked))["steps"][2]["note"].count("Exchange Demo") == 2
+        kept = file.read_bytes()
+        assert run(nowhere, *renew, "--within", "365") == b""
+        assert file.read_bytes() == kept
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    run(nowhere, *renew, code=3)  # the authority is away: nothing is lost
+    assert file.read_bytes() == kept
 
 
 def test_what_was_never_accepted_has_no_evidence(exchange: Exchange, tmp_path: Path) -> None:

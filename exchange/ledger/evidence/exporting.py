@@ -19,6 +19,7 @@ from exchange.backbone.objects import Objects
 from exchange.backbone.reading import SILENCE_TIMEOUT_S, Read
 from exchange.errors import InvariantBroken, Misconfigured, Rejected, Unavailable
 from exchange.ledger import cosigning, places
+from exchange.ledger.attesting import kept_stamp
 from exchange.ledger.checkpoint import open_checkpoint
 from exchange.ledger.evidence import contents
 from exchange.ledger.evidence.assembling import assemble
@@ -83,13 +84,14 @@ class Exporter:
         self._key = key
         self._directory = directory
 
-    def export(self, subject: Subject) -> bytes:
-        """The evidence file.
+    def export(self, subject: Subject, *, stamped: bool = False) -> bytes:
+        """The evidence file, with a time-stamp if there is one; `stamped`: there must be one.
 
-        Raises: Unavailable ``ledger.behind``: an event isn't under a signed checkpoint yet, try again in a second;
+        Raises: Unavailable ``ledger.behind``: an event isn't under a signed checkpoint yet, or (``ledger.unstamped``)
+            none that is stamped, try again in a second;
             Rejected ``evidence.gone``: the topics or the ledger don't hold a part any more; ``evidence.erased``.
         """
-        checkpoint, found = self._prove(subject)
+        attested, found = self._prove(subject, stamped=stamped)
         wanted = [subject.submission, *(event.said for event, _ in found if event.said is not None)]
         records = self._fetch({(one.topic, one.partition, one.offset) for one in wanted})
         record = records[subject.submission[:3]]
@@ -98,7 +100,7 @@ class Exporter:
         fields = decode_record(record)
         return assemble(
             {
-                contents.CHECKPOINT: checkpoint,
+                **attested,
                 contents.STATEMENT: fields["statement"],
                 contents.RECORD: record,
                 contents.EVENTS: contents.write_lines(proof for _, proof in found),
@@ -108,25 +110,35 @@ class Exporter:
             }
         )
 
-    def _prove(self, subject: Subject) -> tuple[bytes, list[tuple[Event, ProvedEvent]]]:
-        """A checkpoint that covers every event, and each with its proof under it, in the ledger's order."""
+    def _prove(self, subject: Subject, *, stamped: bool) -> tuple[dict[str, bytes], list[tuple[Event, ProvedEvent]]]:
+        """A checkpoint that covers every event, its stamp if any, and each event's proof, in the ledger's order."""
         size = open_checkpoint(self._last(), self._key).size
         located = [(event, places.find(self._folder, size, *event[:3])) for event in subject.events]
         behind = [event for event, place in located if place is None]
         if behind:
             raise Unavailable("ledger.behind", f"{len(behind)} events aren't under a signed checkpoint yet")
         found = sorted(((place[0], place[1], event) for event, place in located if place is not None))
-        checkpoint = cosigning.newest(self._folder, self._key, found[-1][0] + 1)
-        if checkpoint is None:
-            raise Unavailable("ledger.behind", "no checkpoint covers the last event")
+        attested = self._attested(found[-1][0] + 1, stamped=stamped)
         if any(place.salt == NO_SALT for _, place, _ in found):
             raise Rejected("evidence.erased", "the salt of an event is gone, so nothing can show what it said")
-        tree = TileTree(open_checkpoint(checkpoint, self._key).size, tile_reader(self._folder))
+        tree = TileTree(open_checkpoint(attested[contents.CHECKPOINT], self._key).size, tile_reader(self._folder))
         held = self._leaves({(event.partition, event.offset) for _, _, event in found})
-        return checkpoint, [
+        return attested, [
             (event, ProvedEvent(at, place.salt, held[event[:3]], tuple(tree.inclusion(at))))
             for at, place, event in found
         ]
+
+    def _attested(self, size: int, *, stamped: bool) -> dict[str, bytes]:
+        """The checkpoint to show for `size` leaves: the first one stamped, so that the stamp is near the events."""
+        kept = kept_stamp(self._folder, size)
+        if kept is not None:
+            return {contents.CHECKPOINT: kept.note, contents.CHECKPOINT_STAMP: kept.token}
+        if stamped:
+            raise Unavailable("ledger.unstamped", "no stamped checkpoint covers the last event yet")
+        checkpoint = cosigning.newest(self._folder, self._key, size)
+        if checkpoint is None:
+            raise Unavailable("ledger.behind", "no checkpoint covers the last event")
+        return {contents.CHECKPOINT: checkpoint}
 
     def _last(self) -> bytes:
         """The newest checkpoint that is signed, cosigned or not."""
