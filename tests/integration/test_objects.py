@@ -12,6 +12,8 @@ import pytest
 
 from exchange.backbone.attachments import Attachments
 from exchange.backbone.objects import Objects, open_objects
+from exchange.cli.running import options_of
+from exchange.cli.world import from_options
 from exchange.errors import Misconfigured, Unavailable
 from exchange.ledger.notes import NoteKey
 from exchange.ledger.order import Order, Taken
@@ -122,6 +124,13 @@ def test_attachments_lie_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     assert attachments.put(source).sha256 == stored.sha256
     assert b"".join(attachments.read(stored.sha256, stored.size)) == source.read_bytes()
     assert len(list(open_objects(f"{bucket}/attachments").walk(""))) == 1
+
+
+def test_the_command_lines_world_lies_in_a_bucket(bucket: str, tmp_path: Path) -> None:
+    world = from_options(tmp_path / "home", None, None, f"{bucket}/{tmp_path.name}/")
+    assert world.objects("archive").create("one", b"1")
+    assert open_objects(f"{bucket}/{tmp_path.name}/archive").read("one") == b"1"
+    assert options_of(world)[-2:] == ["--object-store", f"{bucket}/{tmp_path.name}/"]
 
 
 def test_tls_and_signatures_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
