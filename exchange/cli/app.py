@@ -28,6 +28,7 @@ from exchange.cli import (
     publishing,
     receiving,
     running,
+    searching,
     services,
     setting_aside,
     simulating,
@@ -56,6 +57,7 @@ app.add_typer(keys.app, name="keys")
 publishing.register(app)
 receiving.register(app)
 tracing.register(app)
+searching.register(app)
 throughput.register(app)
 running.register(app)
 setting_aside.register(app)

@@ -11,8 +11,10 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from exchange.backbone.accesses import Accesses
 from exchange.backbone.folder import Folder
 from exchange.cli import world as worlds
+from exchange.cli.accountable import By, OptionalReason, access
 from exchange.cli.ledger import folder_of, key_of, verifier_key
 from exchange.cli.output import ERR, NO, OUT, clock, print_json, size
 from exchange.cli.world import World
@@ -90,8 +92,10 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
     sender: Annotated[str | None, typer.Option(help="Needed only if several senders used the id.")] = None,
     thread: Annotated[str | None, typer.Option(help="Needed only if a sender used the id in several threads.")] = None,
+    reason: OptionalReason = "",
+    by: By = None,
 ) -> None:
-    """Write everything that proves one document's way into one file.
+    """Write everything that proves one document's way into one file. That you did is recorded first.
 
     Example: `exchange evidence export 0b7f6c1e-… -o evidence.zip`
     """
@@ -106,6 +110,7 @@ def export(
     for one in way.erasings:
         decided = f"{clock(one.decided_ms)} by {one.by} and {one.seconded_by}: {one.reason}"
         raise Rejected("evidence.erased", f"{id_} was erased, decided {decided}. Evidence exported before still holds.")
+    Accesses(world.base).record(access("export", by, reason, id_), way.places())
     with on_terminal(ERR) as report:
         data = exported(world, way, report)
     Folder(output.absolute().parent).replace(output.name, data)

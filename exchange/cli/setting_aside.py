@@ -6,7 +6,6 @@ there, is refused. Does not wait for the hop, and doesn't need it to run.
 
 from __future__ import annotations
 
-import getpass
 import re
 from dataclasses import asdict
 from hashlib import sha256
@@ -21,14 +20,12 @@ from exchange.backbone.hop import GROUP
 from exchange.backbone.offsets import committed
 from exchange.backbone.reading import Read, read_one
 from exchange.cli import world as worlds
+from exchange.cli.accountable import REASON_CHARACTERS_MAX, one_line, who
 from exchange.cli.output import ERR, NO, OUT, clock, print_json, size
 from exchange.cli.world import World
 from exchange.local.founding import now_ms, publish
 from exchange.pipeline.books import printable
 from exchange.statements import SUBMISSION_TOPICS
-
-REASON_CHARACTERS_MAX = 400
-BY_CHARACTERS_MAX = 80
 
 _PLACE = re.compile(r"([a-z.]+)/([0-9]{1,9})/([0-9]{1,18})", re.ASCII)
 
@@ -55,7 +52,7 @@ def set_aside(
     """
     world = worlds.of(context)
     topic, partition, offset = _coordinates(place, world)
-    texts = (_text(reason, REASON_CHARACTERS_MAX, "--reason"), _text(by or _login(), BY_CHARACTERS_MAX, "--by"))
+    texts = (one_line(reason, REASON_CHARACTERS_MAX, "--reason"), who(by))
     read = _undecided(world, topic, partition, offset)
     decision = _decision(read, *texts)
     standing = world.directory_log.directory.latest().setting_aside(topic, partition, offset)
@@ -86,20 +83,6 @@ def _coordinates(place: str, world: World) -> tuple[str, int, int]:
     if partition >= world.layout.keyed:
         raise typer.BadParameter(f"{topic} has {world.layout.keyed} partitions", param_hint="TOPIC/PARTITION/OFFSET")
     return topic, partition, offset
-
-
-def _text(text: str, most: int, option: str) -> str:
-    text = text.strip()
-    if not text or len(text) > most or not text.isprintable():
-        raise typer.BadParameter(f"one line of 1 to {most} characters, please", param_hint=option)
-    return text
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as exc:
-        raise typer.BadParameter("nobody is logged in here: say who decides", param_hint="--by") from exc
 
 
 def _undecided(world: World, topic: str, partition: int, offset: int) -> Read:

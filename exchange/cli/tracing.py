@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from json import loads
 from typing import Annotated
@@ -11,7 +13,9 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from exchange.agencies.levels import Level
+from exchange.backbone.accesses import Accesses
 from exchange.cli import world as worlds
+from exchange.cli.accountable import By, OptionalReason, access
 from exchange.cli.output import ERR, NO, OUT, clock, print_json
 from exchange.cli.promised import promised
 from exchange.errors import Rejected
@@ -19,14 +23,23 @@ from exchange.local.progress import on_terminal
 from exchange.pipeline.books import TRACE
 from exchange.statements.chain import CHANGE_OPEN, MAIN, TAKE_BACK_OPEN, UNDELIVERABLE, WAITING, WITHDRAWN
 from exchange.statements.status import CODES
+from exchange.views.accesses import AccessStore
 from exchange.views.erasing import with_erasings
 from exchange.views.suspects import marked, with_roles
-from exchange.views.trace_path import Delivery, Document, Entry, Path
+from exchange.views.trace_path import Delivery, Document, Entry, Erasing, Look, Path
 from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import Ambiguous, trace
 
 RECIPIENTS_SHOWN = 20
+ENTRIES_SHOWN = 20
+"""Of each sort: whoever floods an id doesn't flood the terminal."""
+
+CHECKS = (
+    "size", "envelope", "schema", "certificates as of then", "signatures", "seal and leader", "files in the store",
+    "times and rules", "no duplicate", "sender and recipients",
+)  # fmt: skip
+"""What the gate and the hop check, in their order: an accepted statement has passed them all."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,23 +53,32 @@ def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="A document's, report's or status's id.")],
     sender: Annotated[str | None, typer.Option(help="Needed only if several senders used the id.")] = None,
     thread: Annotated[str | None, typer.Option(help="Needed only if a sender used the id in several threads.")] = None,
+    reason: OptionalReason = "",
+    by: By = None,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Show the whole path of one document, hop by hop with times, per recipient.
+    """Show the whole path of one document, hop by hop with times, per recipient; and who looked at it before.
 
-    Example: `exchange trace 0b7f6c1e-…`
+    That you looked is recorded first, and shown to whoever looks after you.
+
+    Example: `exchange trace 0b7f6c1e-… --reason "Complaint 17/2026"`
     """
     world = worlds.of(context)
+    look, accesses = access("trace", by, reason, id_), Accesses(world.base)
     try:
         path = trace(TraceStore(world.database_url), id_, sender, thread)
     except Ambiguous as exc:
+        accesses.record(look, ())
         raise Rejected(exc.code, f"{exc.detail}; say which with --sender or --thread") from exc
+    accesses.record(look, () if path is None else path.places())
     if path is None:
         OUT.print(
             f"Nothing ever bore the id {id_}. Just sent? The trace follows within a second of the hop: "
             "is `exchange run` running?", markup=False, highlight=False,
         )  # fmt: skip
         raise typer.Exit(NO)
+    looks = AccessStore(world.base, world.database_url).looks_at(path.places())
+    path = replace(path, looks=tuple(looks))
     view = world.directory_log.directory.latest()
     path = with_erasings(with_roles(marked(path, world.trust.compromised), view), view)
     words = promised(world.base, path)
@@ -95,37 +117,75 @@ def drawn(path: Path) -> Tree:
         top.add("never accepted")
     else:
         _draw_document(top, path, path.document)
-    for entry in path.duplicates:
-        top.add(f"{clock(entry.append_ms)}  the same bytes again: no second delivery  [dim]{_place(entry)}[/]")
-    for entry in path.rejections:
-        claimed = "" if entry.verified else ", claimed by somebody whose signature didn't verify"
-        top.add(f"{clock(entry.append_ms)}  [red]rejected[/] {entry.code}{claimed}  [dim]{_place(entry)}[/]")
-    for entry in path.others:
-        if entry.outcome == "set_aside":
-            top.add(
-                f"{clock(entry.append_ms)}  [red]set aside[/] by an operator: it trips a bug of the exchange's own; "
-                f"claims to be {entry.kind or 'a record'} {escape(entry.id)}  [dim]{_place(entry)}[/]"
-            )
+    _draw_few(
+        top, [f"{clock(e.append_ms)}  the same bytes again: no second delivery  {_place(e)}" for e in path.duplicates]
+    )
+    _draw_few(top, [_rejection(entry) for entry in path.rejections])
+    _draw_few(top, [_other(entry) for entry in path.others])
     for one in path.erasings:
-        done = "" if one.done_ms is not None else " (decided; not carried out yet)"
-        top.add(
-            f"{clock(one.decided_ms)}  [red]erased[/] by {escape(one.by)} and {escape(one.seconded_by)}: "
-            f"{escape(one.reason)}{done}  [dim]directory {one.directory_offset}[/]"
-        )
-    for other in path.related:
-        summary = other.summary
-        what = "report" if summary is None else f"{summary.business}: {summary.subject}"
-        top.add(f"{clock(other.entry.append_ms)}  {what}  [dim]{other.entry.id}[/]{_suspicion(path, other.entry)}")
+        top.add(_erasing(one))
+    _draw_few(top, [_relation(path, other) for other in path.related])
+    _draw_few(top, [_look(look) for look in path.looks])
     return top
+
+
+def _draw_few(top: Tree, lines: Sequence[str]) -> None:
+    for line in lines[:ENTRIES_SHOWN]:
+        top.add(line)
+    if len(lines) > ENTRIES_SHOWN:
+        top.add(f"… and {len(lines) - ENTRIES_SHOWN:,} more like these (all with --json)")
+
+
+def _rejection(entry: Entry) -> str:
+    claimed = "" if entry.verified else ", claimed by somebody whose signature didn't verify"
+    return f"{clock(entry.append_ms)}  [red]rejected[/] {entry.code}{claimed}  {_place(entry)}"
+
+
+def _other(entry: Entry) -> str:
+    what = f"{entry.kind or 'a record'} {escape(entry.id)}"
+    if entry.outcome == "set_aside":
+        said = f"[red]set aside[/] by an operator: it trips a bug of the exchange's own; claims to be {what}"
+    elif entry.outcome == "duplicate":
+        said = f"{what} of {escape(entry.sender)} again: changed nothing"
+    else:
+        said = f"{what} of {escape(entry.sender)}: {entry.outcome} {escape(entry.code)}"
+    return f"{clock(entry.append_ms)}  {said}  {_place(entry)}"
+
+
+def _erasing(one: Erasing) -> str:
+    done = "" if one.done_ms is not None else " (decided; not carried out yet)"
+    return (
+        f"{clock(one.decided_ms)}  [red]erased[/] by {escape(one.by)} and {escape(one.seconded_by)}: "
+        f"{escape(one.reason)}{done}  [dim]directory {one.directory_offset}[/]"
+    )
+
+
+def _relation(path: Path, other: Document) -> str:
+    """Another document of the thread, seen from this one: what it is to it, or this one to it."""
+    own = None if path.document is None else path.document.summary
+    summary = other.summary
+    if summary is None:
+        said = "report"
+    elif summary.business == "new" and own is not None and own.business != "new":
+        said = f"this is the {own.business} of {summary.code}: {escape(summary.subject)}"
+    else:
+        said = f"{summary.business}: {escape(summary.subject)}"
+    return f"{clock(other.entry.append_ms)}  {said}  [dim]{other.entry.id}[/]{_suspicion(path, other.entry)}"
+
+
+def _look(look: Look) -> str:
+    why = escape(look.reason) or "no reason given"
+    return f"[dim]{clock(look.append_ms)}  looked at by {escape(look.by)} ({look.action}): {why}[/]"
 
 
 def _draw_document(top: Tree, path: Path, document: Document) -> None:
     entry, summary = document.entry, document.summary
     if summary is not None:
-        top.add(f"{summary.type} {summary.code}: {summary.subject} [dim]({summary.attachments} file(s))[/]")
-    top.add(
-        f"{clock(entry.append_ms)}  submitted, {_seal(path, entry)}  [dim]{_place(entry)}[/]{_suspicion(path, entry)}"
-    )
+        top.add(
+            f"{summary.type} {escape(summary.code)}: {escape(summary.subject)} [dim]({summary.attachments} file(s))[/]"
+        )
+    top.add(f"{clock(entry.append_ms)}  submitted, {_seal(path, entry)}  {_place(entry)}{_suspicion(path, entry)}")
+    top.add(f"checked and found right: {', '.join(CHECKS)}")
     top.add(
         f"{clock(entry.hop_ms)}  verified, routed by {entry.worker}  "
         f"[dim]directory {entry.directory_offset}, trace {entry.partition}/{entry.trace_offset}[/]"
@@ -134,7 +194,7 @@ def _draw_document(top: Tree, path: Path, document: Document) -> None:
         branch = top.add(_delivery(delivery))
         for step in path.steps:
             if step.recipient == delivery.recipient:
-                reason = f": {step.reason}" if step.reason else ""
+                reason = f": {escape(step.reason)}" if step.reason else ""
                 branch.add(
                     f"{clock(step.entry.append_ms)}  {step.status_code:02d} {CODES.get(step.status_code, '')}{reason}  "
                     f"[dim]{_seal(path, step.entry)}[/]{_suspicion(path, step.entry)}"
@@ -177,4 +237,4 @@ def _suspicion(path: Path, entry: Entry) -> str:
 
 
 def _place(entry: Entry) -> str:
-    return f"{entry.source_topic}/{entry.partition}/{entry.source_offset}"
+    return f"[dim]{entry.source_topic}/{entry.partition}/{entry.source_offset}[/]"

@@ -117,6 +117,21 @@ class Erasing:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One look at it by an auditor. `append_ms`: the broker's clock; `asked`: JSON, or an id; `access`: what
+    the records of one export have in common, hexadecimal; `reason`: empty if none was given.
+    """
+
+    record_offset: int
+    append_ms: int
+    action: str
+    by: str
+    reason: str
+    asked: str
+    access: str
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
     """The way of the document with that sender and id.
 
@@ -125,6 +140,7 @@ class Path:
     `steps`: the statuses about it. `related`: recalls, updates and replacements of it, or what it is one of.
     `others`: all else in its thread: rejected and repeated statuses, statuses about `related`, what was set aside, and
     that something was erased; `erasings`: who decided that, see `erasing`.
+    `looks`: who looked at it as an auditor, the latest first; see `exchange.views.accesses`.
     `compromised`: certificates in it whose key may have been another's, since when (ms); see `suspects`.
     `roles`: of each certificate in it, ``seal`` (the agency itself) or ``connector``, as the directory lists it.
     """
@@ -142,6 +158,7 @@ class Path:
     compromised: Mapping[str, int] = field(default_factory=dict)
     erasings: tuple[Erasing, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
+    looks: tuple[Look, ...] = ()
 
     def entries(self) -> Iterator[Entry]:
         """Every entry of the path, the document's own first."""
@@ -150,6 +167,11 @@ class Path:
         yield from (step.entry for step in self.steps)
         yield from (document.entry for document in self.related)
         yield from (*self.duplicates, *self.rejections, *self.others)
+
+    def places(self) -> list[tuple[str, int, int]]:
+        """The submissions whose path it is: the one accepted, or else all that claimed the id."""
+        own = (*self.rejections, *self.others) if self.document is None else (self.document.entry,)
+        return [(entry.source_topic, entry.partition, entry.source_offset) for entry in own]
 
     def is_suspect(self, entry: Entry) -> bool:
         """Whether it was accepted since the key of its seal may have been another's."""

@@ -16,6 +16,7 @@ from exchange.errors import InvariantBroken, Rejected
 from exchange.statements import Fields, identify
 from exchange.statements.chain import CHANGE_OPEN, TAKE_BACK_OPEN, UNDELIVERABLE, WAITING
 from exchange.statements.status import TAKE_BACK_ASKED
+from exchange.views.trace_terms import terms_of
 
 Row = tuple[Any, ...]
 
@@ -47,10 +48,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *_RECORD,
         *_EVENT,
         *("status_code" if name == "code" else name for name in _STATUS),
+        "terms",
     ),
     "documents": (*_PLACE, *_DOCUMENT, *_SUMMARY),
     "deliveries": (
         *_PLACE,
+        "delivered_ms",
         "state",
         *("inbox_partition" if name == "partition" else name for name in _COPY),
     ),
@@ -76,7 +79,8 @@ class CopyKey(NamedTuple):
 class Change:
     """What a portion does to a copy. `state`: set by its last status; `request`: asked after that, if anything.
 
-    `receipt_ms`: append time of the first status of the recipient; `status_code`, `status_ms`: the last status.
+    `receipt_ms`: append time of the first status of the recipient; `status_code`, `status_ms`: the last status;
+    `recalled_ms`: append time of the first word of the sender that it wants the copy back.
     """
 
     state: int | None = None
@@ -84,6 +88,12 @@ class Change:
     receipt_ms: int | None = None
     status_code: int | None = None
     status_ms: int | None = None
+    recalled_ms: int | None = None
+
+    def ask_back(self, append_ms: int) -> None:
+        """Note that the sender wants it back, whether or not the chain could open that request."""
+        if self.recalled_ms is None:
+            self.recalled_ms = append_ms
 
 
 def decode(value: bytes) -> Fields:
@@ -149,14 +159,19 @@ class Portion:
             change = self.changes.setdefault(key, Change())
             change.state, change.request = status["state"], None
             change.status_code, change.status_ms = status["code"], event["append_ms"]
-            if status["code"] != TAKE_BACK_ASKED and change.receipt_ms is None:
+            if status["code"] == TAKE_BACK_ASKED:
+                change.ask_back(event["append_ms"])
+            elif change.receipt_ms is None:
                 change.receipt_ms = event["append_ms"]
         elif summary is not None and summary["business"] != "new":
             thread = event["thread"]
             owner, _, first = thread.partition("/")
-            request = TAKE_BACK_OPEN if summary["business"] == "recall" else CHANGE_OPEN
+            is_recall = summary["business"] == "recall"
+            request = TAKE_BACK_OPEN if is_recall else CHANGE_OPEN
             for copy in event["deliveries"]:
                 change = self.changes.setdefault(CopyKey(thread, owner, first, copy["recipient"]), Change())
+                if is_recall:
+                    change.ask_back(event["append_ms"])
                 if change.request is None:  # a second one finds the first one open, or whatever refused it
                     change.request = request
 
@@ -174,6 +189,7 @@ class Portion:
                     *tail,
                     *_event(event),
                     *(_NO_STATUS if status is None else _status(status)),
+                    terms_of(event),
                 )
 
     def _documents(self) -> Iterator[Row]:
@@ -196,7 +212,9 @@ class Portion:
             for event in record["events"]:
                 has_state, offset = event["status"] is None, event["offset"]
                 for copy in event["deliveries"]:
-                    state = None
-                    if has_state:
-                        state = WAITING if copy["partition"] >= 0 else UNDELIVERABLE
-                    yield (topic, partition, offset, state, *_copy(copy))
+                    delivered_ms = state = None
+                    if has_state and copy["partition"] >= 0:
+                        delivered_ms, state = event["append_ms"], WAITING
+                    elif has_state:
+                        state = UNDELIVERABLE
+                    yield (topic, partition, offset, delivered_ms, state, *_copy(copy))

@@ -15,7 +15,7 @@ from psycopg import Connection, sql
 
 from exchange.errors import Misconfigured
 
-SCHEMA = "trace_v1"
+SCHEMA = "trace_v2"
 """The PostgreSQL schema of this version of the projection."""
 
 TABLES = {

@@ -1,4 +1,4 @@
--- The layout of the trace store, version 1 (schema trace_v1): a projection of the topic `trace`.
+-- The layout of the trace store, version 2 (schema trace_v2): a projection of the topic `trace`.
 --
 -- Run once, in one transaction, in a new schema that alone is in the search_path. A changed layout is a rebuild
 -- from the topics, never an ALTER (docs/decisions/0004-projections-are-rebuilt-not-migrated.md).
@@ -43,9 +43,13 @@ CREATE TABLE events (
     moved            boolean,
     state            integer,                    -- of the recipient's copy after it
     reason           text,
+    terms            tsvector,                   -- what it is found by (views/trace_terms.py); null: accepted status
     PRIMARY KEY (source_topic, partition, source_offset)
 );
 CREATE INDEX events_by_id ON events (id, sender);
+CREATE INDEX events_by_time ON events (append_ms, source_topic, partition, source_offset) WHERE terms IS NOT NULL;
+ALTER TABLE events ALTER terms SET STATISTICS 500;  -- terms are many, and how often one occurs decides how to search
+CREATE INDEX events_by_terms ON events USING gin (terms) WHERE terms IS NOT NULL;
 -- Accepted documents, most of all rows, are found by their thread in documents.
 CREATE INDEX events_by_thread ON events (thread) WHERE outcome <> 'accepted' OR document_id IS NOT NULL;
 
@@ -82,13 +86,17 @@ CREATE TABLE deliveries (
     level            integer NOT NULL,
     inbox_partition  integer NOT NULL,
     redirected_from  text COLLATE "C",
+    delivered_ms     bigint,                     -- when it was appended, if its recipient can acknowledge it
     state            integer,                    -- of a document's copy (exchange/statements/chain.py)
+    recalled_ms      bigint,                     -- when its sender first asked for it back
     first_receipt_ms bigint,                     -- when the recipient's first status was appended
     status_code      integer,                    -- the last status, by either side
     status_ms        bigint,
+    delay_ms         bigint GENERATED ALWAYS AS (first_receipt_ms - delivered_ms) STORED,
     PRIMARY KEY (source_topic, partition, source_offset, recipient)
 ) WITH (fillfactor = 85);                        -- room for its states in the same page
-CREATE INDEX deliveries_by_recipient ON deliveries (recipient);
+CREATE INDEX deliveries_by_delay ON deliveries (delay_ms, delivered_ms) WHERE delivered_ms IS NOT NULL;
+CREATE INDEX deliveries_recalled ON deliveries (recalled_ms) WHERE recalled_ms IS NOT NULL;
 
 -- The state after a request (0x10 take-back, 0x20 change) that the hop opened where it could: `chain.ask`.
 CREATE FUNCTION asked(state integer, request integer) RETURNS integer

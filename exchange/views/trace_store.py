@@ -53,10 +53,11 @@ WHERE topic = %(topic)s AND partition = %(partition)s AND next_offset = %(expect
 # document's 10,599 changes then meet its 10,599 copies, each with each); the row is updated where it was found.
 _CHANGE = """
 WITH found AS MATERIALIZED (
-    SELECT d.place, c.state, c.request, c.receipt_ms, c.status_code, c.status_ms
+    SELECT d.place, c.state, c.request, c.receipt_ms, c.status_code, c.status_ms,
+        c.recalled_ms
     FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[],
-            %s::int[], %s::int[], %s::bigint[], %s::int[], %s::bigint[])
-        AS c (thread, sender, id, recipient, state, request, receipt_ms, status_code, status_ms),
+            %s::int[], %s::int[], %s::bigint[], %s::int[], %s::bigint[], %s::bigint[])
+        AS c (thread, sender, id, recipient, state, request, receipt_ms, status_code, status_ms, recalled_ms),
     LATERAL (SELECT source_topic, partition, source_offset FROM documents m
         WHERE m.thread = c.thread AND m.sender = c.sender AND m.id = c.id LIMIT 1) AS m,
     LATERAL (SELECT ctid AS place FROM deliveries d
@@ -67,7 +68,8 @@ WITH found AS MATERIALIZED (
         state = asked(coalesce(c.state, d.state), coalesce(c.request, 0)),
         first_receipt_ms = coalesce(d.first_receipt_ms, c.receipt_ms),
         status_code = coalesce(c.status_code, d.status_code),
-        status_ms = coalesce(c.status_ms, d.status_ms)
+        status_ms = coalesce(c.status_ms, d.status_ms),
+        recalled_ms = coalesce(d.recalled_ms, c.recalled_ms)
     FROM found AS c WHERE d.ctid = c.place
     RETURNING c.status_code IS NOT NULL AS by_status
 )
@@ -84,13 +86,18 @@ WHERE thread = %(thread)s AND sender = %(sender)s AND id = %(id)s AND EXISTS (
         AND (e.trace_offset, e.trace_index) < (%(trace_offset)s, %(trace_index)s))
 """,
     """
+UPDATE events AS e SET terms = array_to_tsvector(ARRAY(SELECT lexeme FROM unnest(e.terms) WHERE lexeme !~ '^[cntw]'))
+WHERE thread = %(thread)s AND sender = %(sender)s AND id = %(id)s AND outcome = 'accepted' AND terms IS NOT NULL
+    AND (trace_offset, trace_index) < (%(trace_offset)s, %(trace_index)s)
+""",
+    """
 UPDATE events SET reason = ''
 WHERE thread = %(thread)s AND document_sender = %(sender)s AND document_id = %(id)s AND document_id IS NOT NULL
     AND (trace_offset, trace_index) < (%(trace_offset)s, %(trace_index)s)
 """,
 )
 
-_CHANGED = ("state", "request", "receipt_ms", "status_code", "status_ms")
+_CHANGED = ("state", "request", "receipt_ms", "status_code", "status_ms", "recalled_ms")
 
 Probe = Callable[[str], None]
 """Told the name of each step as it is reached (``copied``, ``changed``, ``committed``); fault tests act there."""

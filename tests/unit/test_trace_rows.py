@@ -71,14 +71,18 @@ def test_of_several_statuses_the_last_state_and_the_first_receipt_are_kept() -> 
     )
     first_ms = traces.status(11, 1, DOCUMENT, G04, 1)["append_ms"]
     expected = Change(state=1, request=None, receipt_ms=first_ms, status_code=16, status_ms=first_ms + 1)
+    expected.recalled_ms = first_ms - 2
     assert portion.changes == {CopyKey(DOCUMENT["thread"], H26, "d-1", G04): expected}
 
 
 def test_a_request_is_kept_until_a_status_says_the_state() -> None:
     recall = traces.follow_up("recall", 8, "c-1", DOCUMENT, [G04, H01])
     update = traces.follow_up("update", 9, "c-2", DOCUMENT, [H01])
+    recalled_ms = recall["append_ms"]
     portion = portion_of(recall, update, traces.status(10, 15, DOCUMENT, G04, 7))
-    assert portion.changes[CopyKey(DOCUMENT["thread"], H26, "d-1", H01)] == Change(request=TAKE_BACK_OPEN)
+    assert portion.changes[CopyKey(DOCUMENT["thread"], H26, "d-1", H01)] == Change(
+        request=TAKE_BACK_OPEN, recalled_ms=recalled_ms
+    )
     assert portion.changes[CopyKey(DOCUMENT["thread"], H26, "d-1", G04)].request is None
     replacement = portion_of(traces.follow_up("replacement", 8, "c-1", DOCUMENT, [G04]))
     assert replacement.changes[CopyKey(DOCUMENT["thread"], H26, "d-1", G04)].request == CHANGE_OPEN
