@@ -11,11 +11,13 @@ import typer
 from exchange.archive.archiver import Archiver
 from exchange.archive.erasing import Eraser, Places
 from exchange.archive.volumes import Partition
+from exchange.backbone.accesses import Accesses
 from exchange.backbone.clients import reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.offsets import committed, ends
 from exchange.backbone.reading import Read, read_one
 from exchange.cli import world as worlds
+from exchange.cli.accountable import By, OptionalReason, access
 from exchange.cli.ledger import folder_of
 from exchange.cli.output import ERR, OUT, clock, print_json, size, table
 from exchange.cli.running import run_to_its_end, stop_on_signals
@@ -139,14 +141,19 @@ def show(
     sender: Annotated[str | None, typer.Option(help="Needed only if several senders used the id.")] = None,
     thread: Annotated[str | None, typer.Option(help="Needed only if a sender used the id in several threads.")] = None,
     save: Annotated[Path | None, typer.Option(file_okay=False, help="Write statement and attachments here.")] = None,
+    reason: OptionalReason = "",
+    by: By = None,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Show what the archive holds of one document: its statement, what was said about it, its attachments.
+
+    That you did is recorded first.
 
     Example: `exchange archive show 0b7f6c1e-… --save folder`
     """
     world = worlds.of(context)
     way = way_of(world, id_, sender, thread)
+    Accesses(world.base).record(access("export", by, reason, id_), way.places())
     volumes, attachments = world.volumes, world.sealed_attachments
     entries = entries_of(way)
     reads = {entry: volumes.one(entry.source_topic, entry.partition, entry.source_offset) for entry in entries}
