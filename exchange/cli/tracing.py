@@ -121,7 +121,8 @@ def drawn(path: Path) -> Tree:
         top, [f"{clock(e.append_ms)}  the same bytes again: no second delivery  {_place(e)}" for e in path.duplicates]
     )
     _draw_few(top, [_rejection(entry) for entry in path.rejections])
-    _draw_few(top, [_other(entry) for entry in path.others])
+    own = {one.directory_offset for one in path.erasings}  # told below, with who decided
+    _draw_few(top, [_other(e) for e in path.others if e.outcome != "erased" or e.source_offset not in own])
     for one in path.erasings:
         top.add(_erasing(one))
     _draw_few(top, [_relation(path, other) for other in path.related])
@@ -180,7 +181,9 @@ def _look(look: Look) -> str:
 
 def _draw_document(top: Tree, path: Path, document: Document) -> None:
     entry, summary = document.entry, document.summary
-    if summary is not None:
+    if summary is not None and any(one.done_ms is not None for one in path.erasings):
+        top.add(f"number, type and subject are erased [dim]({summary.attachments} file(s))[/]")
+    elif summary is not None:
         top.add(
             f"{summary.type} {escape(summary.code)}: {escape(summary.subject)} [dim]({summary.attachments} file(s))[/]"
         )

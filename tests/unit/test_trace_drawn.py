@@ -7,7 +7,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from exchange.cli.tracing import ENTRIES_SHOWN, drawn
-from exchange.views.trace_path import Document, Entry, Look, Path, Summary
+from exchange.views.trace_path import Document, Entry, Erasing, Look, Path, Summary
 
 THREAD = "H26/d-1"
 FIRST = Entry(
@@ -82,3 +82,21 @@ def test_a_flood_of_claims_does_not_flood_the_terminal() -> None:
     text = text_of(replace(PATH, rejections=flood))
     assert text.count("id.conflict") == ENTRIES_SHOWN
     assert f"and {5_000 - ENTRIES_SHOWN:,} more like these" in text
+
+
+def test_an_erasure_says_who_decided_it_when_and_why() -> None:
+    decided = Erasing(57, FIRST.append_ms, "An", "Bình", "lệnh 12", 5, None)
+    waiting = text_of(replace(PATH, erasings=(decided,)))
+    assert "erased by An and Bình: lệnh 12 (decided; not carried out yet)" in waiting
+    assert "Nghị quyết [đỏ]" in waiting
+    event = replace(
+        FIRST, source_topic="directory", source_offset=57, outcome="erased", code="document.erased", kind=""
+    )
+    blank = replace(DOCUMENT, summary=replace(SUMMARY, code="", type="", subject=""))
+    done = text_of(
+        replace(PATH, document=blank, others=(event,), erasings=(replace(decided, done_ms=FIRST.append_ms),))
+    )
+    assert "erased by An and Bình: lệnh 12  directory 57" in done
+    assert "number, type and subject are erased (1 file(s))" in done
+    assert "document.erased" not in done, "told once"
+    assert "d-1 of H26: erased document.erased" in text_of(replace(PATH, others=(event,))), "of another document"
