@@ -134,6 +134,10 @@ class Book:
         """A packet of ours by its transport id."""
         return next(self._sent("doc_id = ?", [doc_id]), None)
 
+    def prepared(self) -> list[Sent]:
+        """What was to be sent, and may wait in the outbox."""
+        return list(self._sent("state = ?", [PREPARED], most=-1))
+
     def sent_about(self, document_id: str, number: str) -> Sent | None:
         """The newest document of ours by what other packets call it: its DocumentId, else its number/notation."""
         for condition, value in (("document_id = ?", document_id), ("number = ?", number)):

@@ -38,6 +38,7 @@ Sandbox = Annotated[bool, typer.Option("--sandbox", help="Take lower-case codes,
 KINDS: tuple[Literal["edoc"], Literal["status"]] = ("edoc", "status")
 FOREVER_MS, LISTED = 1 << 62, 100
 PATIENCE_S, SERVING_PATIENCE_S = 20.0, 5.0
+Sha1 = Annotated[bool, typer.Option("--allow-sha1", help="Take packets whose XML signatures use SHA-1.")]
 LOCAL_GATEWAY = "http://127.0.0.1:8480"
 
 
@@ -137,13 +138,14 @@ def import_(
     folder: Folder = None,
     leader: LeaderId = None,
     sandbox: Sandbox = False,
+    allow_sha1: Sha1 = False,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Send a packet's document or status as a statement signed by the agency; the same again counts once.
 
     Example: `exchange edxml import packet.edxml --agency H26 --key keys/H26`
     """
-    with connected(agency, key, gateway, ca, folder, leader, sandbox) as connector, bars() as told:
+    with connected(agency, key, gateway, ca, folder, leader, sandbox, allow_sha1) as connector, bars() as told:
         sent = connector.send(file, told)
     if json:
         print_json(sent._asdict())
@@ -227,6 +229,7 @@ def serve(
     folder: Folder = None,
     leader: LeaderId = None,
     sandbox: Sandbox = False,
+    allow_sha1: Sha1 = False,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8481,
     host: Annotated[str, typer.Option(help="Address to listen on; another than this needs TLS.")] = "127.0.0.1",
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
@@ -243,7 +246,7 @@ def serve(
     except ModuleNotFoundError as exc:
         raise need_extra(exc) from exc
     listening, known = Listening(port, host, tls_cert, tls_key), Secrets(secrets)
-    with connected(agency, key, gateway, ca, folder, leader, sandbox, SERVING_PATIENCE_S) as connector:
+    with connected(agency, key, gateway, ca, folder, leader, sandbox, allow_sha1, SERVING_PATIENCE_S) as connector:
         ERR.print(f"The face is at {listening.url}. Ctrl-C stops it.", highlight=False, soft_wrap=True)
         serve_face(connector, known, listening)
 
@@ -257,6 +260,7 @@ def connected(
     folder: Path | None,
     leader: str | None = None,
     sandbox: bool = False,
+    sha1: bool = False,
     patience_s: float = PATIENCE_S,
 ) -> Iterator[Connector]:
     """The connector of an agency, until the block ends. `patience_s`: with the gateway."""
@@ -270,7 +274,7 @@ def connected(
     leading = None if leader is None else Leading(leader, load_key(key, leader))
     with (
         Agency(agency, load_key(key, name), gateway, folder=place / "agency", ca=ca, patience_s=patience_s) as client,
-        Connector(client, place, leading=leading, sandbox=sandbox) as connector,
+        Connector(client, place, leading=leading, sandbox=sandbox, sha1=sha1) as connector,
     ):
         yield connector
 

@@ -33,13 +33,14 @@ from connectors.edxml.limits import Limits
 from connectors.edxml.packet import VIETNAM, Organ, Packet, Status, open_packet
 from connectors.edxml.signing import is_signed, verify
 from exchange.errors import Rejected, Unavailable
-from exchange.sdk import Agency, Fields, Published, Received, SigningKey, Told, compose
+from exchange.sdk import Agency, Fields, GatewayRefused, Published, Received, SigningKey, Told, compose
 
 PACKET_NAME = "packet.edxml"
 """The last attachment of a document that came as a packet."""
 _IDS = UUID("5f2c1a5e-2c0f-5a53-9d53-6f3b3d1f1a10")
 _EPOCH = date(1970, 1, 1)
 TAKE_BACK_ASKED = 13
+_NOT_LET_IN = (401, 403)
 FOUND_S = 600.0
 """A recipient that could be reached isn't asked for again so long."""
 
@@ -132,7 +133,7 @@ class Connector:
         Raises: Unavailable, GatewayRefused; InvariantBroken if a delivery doesn't verify.
         """
         with self._lock:
-            self.agency.flush()
+            self._flush()
             count = 0
             for received in self.agency.inbox():
                 self._take(received)
@@ -164,6 +165,15 @@ class Connector:
             )  # fmt: skip
             return self.agency.state("status", fields)
 
+    def _flush(self) -> None:
+        """Send what waits; once nothing does, what was prepared has gone out or was refused."""
+        prepared = self.book.prepared()
+        if prepared and self.agency.flush() == 0:
+            refused = self.agency.refused()
+            for row in prepared:
+                code = refused.get(row.doc_id, "")
+                self.book.mark(row.doc_id, REFUSED if code else SENT, _now_ms(), code=code)
+
     def _own_id(self, source: Path) -> str:
         with source.open("rb") as stream:
             digest = file_digest(stream, "sha256").hexdigest()
@@ -183,7 +193,8 @@ class Connector:
             self.book.prepare(row)
             key = None if self._leading is None else self._leading.key
             published = self.agency.state("document", fields, files, told=told, leader=key)
-            first = first or self._marked(row, published)
+            marked = self._marked(row, published)
+            first = first or marked
         if first is None:
             raise Rejected("edxml.target_unknown", "it names none")
         return first
@@ -259,7 +270,19 @@ class Connector:
                 self._found_open[code] = time.monotonic() + FOUND_S
 
     def _take(self, received: Received) -> None:
-        """One delivery: it is in the book, and its packet on the disk, when this returns."""
+        """One delivery: it is in the book, and its packet on the disk, when this returns.
+
+        What can't be had for ever, such as an attachment that is gone, is set aside and doesn't hold up the others.
+        """
+        try:
+            self._dealt_with(received)
+        except Rejected as exc:
+            if isinstance(exc, GatewayRefused) and exc.status in _NOT_LET_IN:
+                raise
+            self._set_aside(self._id_of(received), exc, raw=received.raw)
+        metrics.PACKETS.labels("received", received.kind).inc()
+
+    def _dealt_with(self, received: Received) -> None:
         match received.kind:
             case "document":
                 self._take_document(received)
@@ -268,8 +291,7 @@ class Connector:
             case "notice":
                 self._take_notice(received)
             case _:
-                self._set_aside(received.fields["id"], Rejected("edxml.no_form", received.kind), raw=received.raw)
-        metrics.PACKETS.labels("received", received.kind).inc()
+                raise Rejected("edxml.no_form", received.kind)
 
     def _take_notice(self, received: Received) -> None:
         """The backbone's word about a statement of ours."""

@@ -173,6 +173,10 @@ class Agency:
         fields = follow_up(published.fields, "recall", str(uuid.uuid4()), subject, signed_ms=_now_ms())
         return self._signed("document", fields)
 
+    def refused(self) -> dict[str, str]:
+        """What the gateway refused while the outbox was emptied, and why: codes by the statement's id."""
+        return self._outbox.refused()
+
     def flush(self, told: Told = silent) -> int:
         """Send what waits; returns how much waits still. Raises: GatewayRefused if the agency isn't let in."""
         with contextlib.suppress(Unavailable):

@@ -101,6 +101,11 @@ class Outbox:
                 target.flush()
                 os.fsync(target.fileno())
 
+    def refused(self) -> dict[str, str]:
+        """The codes of what was set aside, by the statement's id."""
+        said = [json.loads(path.read_text("utf-8")) for path in self._refused.glob("*.json")]
+        return {one["id"]: one["code"] for one in said}
+
     def close(self) -> None:
         """Let another process have it."""
         self._journal.close()

@@ -23,6 +23,7 @@ from exchange.local.founding import listed
 from exchange.local.simulation.cast import Member
 from exchange.local.waiting import wait_until
 from exchange.sdk import GatewayRefused, compose
+from exchange.statements import identify
 from tests.support.edxml import PLAN, document, packed, status
 from tests.support.gateways import Served, free_port, serving
 from tests.support.running import Exchange
@@ -177,6 +178,70 @@ def test_a_recall_goes_on_with_its_thread(both: Connected, tmp_path: Path) -> No
     assert said.recipient == into.agency.code
 
 
+def test_a_crash_between_sending_and_remembering(
+    both: Connected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange has it, the book doesn't say so: sent again, it is the same statement, and arrives once."""
+    out, into = both
+    source = written(tmp_path, document(out.agency.code, (into.agency.code,), document_id="d,crash"))
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(out.book, "mark", dies)
+    with pytest.raises(KeyboardInterrupt):
+        out.send(source)
+    monkeypatch.undo()
+    assert [one.document_id for one in out.book.prepared()] == ["d,crash"]
+    assert out.send(source).state == SENT
+    assert arrived(into, lambda: into.book.received_about(out.agency.code, "d,crash", ""))
+    out.send(written(tmp_path, document(out.agency.code, (into.agency.code,), document_id="d,after")))
+    assert arrived(into, lambda: into.book.received_about(out.agency.code, "d,after", ""))
+    came = [one for one in into.book.received_list("edoc", 0, 1 << 62, 99, 0) if one.document_id == "d,crash"]
+    assert len(came) == 1
+
+
+def test_a_replacement_of_two_documents(both: Connected, tmp_path: Path) -> None:
+    """One statement in each thread; all with the same packet."""
+    out, into = both
+    firsts = [
+        out.send(written(tmp_path, document(out.agency.code, (into.agency.code,), document_id=f"d,5{n}", number=n)))
+        for n in "ab"
+    ]
+    old = "<e:ReplacementInfo><e:DocumentId>d,5{}</e:DocumentId></e:ReplacementInfo>"
+    business = "<e:BussinessDocType>3</e:BussinessDocType><e:ReplacementInfoList>"
+    business += f"{old.format('a')}{old.format('b')}</e:ReplacementInfoList>"
+    source = written(tmp_path, document(out.agency.code, (into.agency.code,), document_id="d,5c", business=business))
+    sent = out.send(source)
+    assert out.send(source) == sent
+    assert out.book.prepared() == []
+
+    def both_came() -> list[str] | None:
+        rows = [one for one in into.book.received_list("edoc", 0, 1 << 62, 99, 0) if one.document_id == "d,5c"]
+        return [one.doc_id for one in rows] if {one.thread for one in rows} == {one.thread for one in firsts} else None
+
+    for doc_id in arrived(into, both_came):
+        assert into.packet(doc_id).read_bytes() == source.read_bytes()
+
+
+def test_an_attachment_that_is_gone_holds_up_nobody(
+    both: Connected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, into = both
+
+    def gone(*_: object) -> list[Path]:
+        raise GatewayRefused("attachment.missing", "", 404, [])
+
+    out.send(written(tmp_path, document(out.agency.code, (into.agency.code,), document_id="d,3", number="3")))
+    monkeypatch.setattr(into.agency, "save", gone)
+    letters = arrived(into, lambda: sorted(into.dead_letters.glob("*.statement")))
+    assert json.loads(letters[-1].with_suffix(".json").read_text("utf-8"))["code"] == "attachment.missing"
+    assert identify(letters[-1].read_bytes()).name == "document"
+    monkeypatch.undo()
+    out.send(written(tmp_path, document(out.agency.code, (into.agency.code,), document_id="d,3b", number="3")))
+    assert arrived(into, lambda: into.book.received_about(out.agency.code, "d,3b", ""))
+
+
 @pytest.mark.parametrize(
     ("code", "text"),
     [
@@ -247,6 +312,11 @@ def test_while_the_exchange_is_away(served: Served, sender: Member, recipient: M
     ):
         assert connector.send(source).state == PREPARED
         assert agency.waiting == 1
+        other = written(
+            tmp_path, document(sender.agency.code, (recipient.agency.code,), document_id="d,8b", number="8")
+        )
+        later = connector.send(other)
+        source.write_text(document(sender.agency.code, (recipient.agency.code,), document_id="d,8"), "utf-8")
     with (
         Agency(sender.agency.code, sender.key, served.url, folder=folder / "agency") as agency,
         Connector(agency, folder) as connector,
@@ -255,6 +325,11 @@ def test_while_the_exchange_is_away(served: Served, sender: Member, recipient: M
     ):
         assert connector.send(source).state == SENT
         arrived(into, lambda: into.book.received_about(sender.agency.code, "d,8", ""))
+        connector.receive()
+        assert [one.doc_id for one in connector.book.prepared()] == []
+        waited = connector.book.sent(later.doc_id)
+        assert waited is not None
+        assert waited.state == SENT
         assert len([r for r in into.book.received_list("edoc", 0, 1 << 62, 99, 0) if r.document_id == "d,8"]) == 1
 
 

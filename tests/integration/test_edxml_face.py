@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from connectors.edxml.connector import Connector
@@ -260,39 +259,6 @@ def test_lists_by_day_and_page(faces: tuple[Serving, Serving]) -> None:
     ]
     assert [page.json()["data"][0]["notation"] for page in pages] == ["92/VPCP-TH", "91/VPCP-TH", "90/VPCP-TH"]
     assert out.client.get("/v1/getSentEdocList", params={"toDate": "2020/01/01"}).json()["data"] == []
-
-
-def test_a_large_packet_in_little_memory(faces: tuple[Serving, Serving]) -> None:
-    """Forty megabytes in and out: neither is held."""
-    out, into = faces
-    content = base64.b64encode(bytes(range(256)) * 120_000).decode()
-    packet = document(out.code, (into.code,), document_id="f,big", number="40", content=content).encode()
-    assert len(packet) > 40_000_000
-    process = psutil.Process()
-    before = process.memory_info().rss
-    peak = [before]
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.01):
-            peak.append(process.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        answer = out.client.post(
-            "/v1/sendEdoc", content=iter([packet[i : i + 2**20] for i in range(0, len(packet), 2**20)]),
-            headers={"content-type": "application/octet-stream"},
-        )  # fmt: skip
-        assert answer.json()["success"], answer.json()
-    finally:
-        stop.set()
-        watcher.join()
-    assert max(peak) - before < 3 * len(packet)  # the request's own copies are among it
-    item = into.listed("getReceivedEdocList", lambda one: one["notation"] == "40/VPCP-TH")
-    with into.client.stream("GET", "/getEdoc", params={"docId": item["docId"]}) as fetched:
-        size = sum(len(piece) for piece in fetched.iter_bytes())
-    assert size > len(packet) * 4 / 3
 
 
 def test_a_packet_beyond_the_limit_is_not_read(faces: tuple[Serving, Serving]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -205,6 +207,29 @@ class TestWhatIsRefused:
         """A ZIP whose entry would climb out of a folder is not unpacked."""
         text = packed(PLAN, f"../{ENTRY}")
         assert content(read(tmp_path, document(content=text))) == base64.b64decode(text)
+
+
+def test_memory_does_not_grow_with_the_packet(tmp_path: Path) -> None:
+    """Forty megabytes of base64 cost as much memory as forty bytes, give or take a few buffers."""
+    program = """
+import sys
+from pathlib import Path
+from connectors.edxml.packet import open_packet
+open_packet(Path(sys.argv[1]), Path(sys.argv[2]))
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+    peaks_kib = []
+    for number, size in enumerate((30, 30_000_000)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        text = document(content=base64.b64encode(b"\x01" * size).decode())
+        (folder / "packet.edxml").write_text(text, "utf-8")
+        ran = subprocess.run(
+            [sys.executable, "-c", program, str(folder / "packet.edxml"), str(folder)], check=True, capture_output=True
+        )
+        assert (folder / "content-1").stat().st_size == size
+        peaks_kib.append(int(ran.stdout))
+    assert peaks_kib[1] - peaks_kib[0] < 8 * 1024
 
 
 class TestCommand:

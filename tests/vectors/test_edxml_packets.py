@@ -12,6 +12,7 @@ import pytest
 
 from connectors.edxml.codes import BusinessType
 from connectors.edxml.packet import Packet, Status, open_packet
+from connectors.edxml.signing import is_signed, verify
 from exchange.errors import Rejected
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"
@@ -77,6 +78,15 @@ def test_what_the_content_type_says_decides_nothing(tmp_path: Path) -> None:
     assert all(one.content.read_bytes().isascii() for one in packet.attachments)
 
 
+@pytest.mark.parametrize("name", ["truclienthong/edoc_revocation.edxml", "truclienthong/edoc_update.edxml"])
+def test_their_signature_blocks_are_dummies(name: str, tmp_path: Path) -> None:
+    """In the packet's own namespace, so no library sees them; looked at all the same, the certificate is a stub."""
+    packet = read(name, tmp_path)
+    assert not is_signed(packet)
+    with pytest.raises(Rejected, match=r"edxml\.signature_certificate"):
+        verify(FOLDER / name, packet, sha1=True)
+
+
 def test_a_zip_one_byte_short_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Rejected, match=r"edxml\.zip_damaged"):
         read("api-gateway-ioffice/test_edxml_with_content.edxml", tmp_path)
@@ -93,3 +103,4 @@ def test_the_template_explains_instead_of_attaching(tmp_path: Path) -> None:
     packet = open_packet(filled, tmp_path)
     assert packet.business.type is BusinessType.UPDATE
     assert [one.content.read_bytes() for one in packet.attachments] == [b"AAA"]
+    assert verify(filled, packet) is None, "its DigitalSignature is empty"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,7 @@ CONNECTIONS_MAX = 200
 KEEP_ALIVE_S = 75
 GRACE_S = 10
 HEADER_BYTES_MAX = 32 * 1024
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,21 @@ class Server(uvicorn.Server):
                 ssl_keyfile=None if listening.key is None else str(listening.key),
             )
         )
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let SIGINT and SIGTERM stop it in good order, and end the process as done; a second one breaks off."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in _STOPS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in _STOPS:
+                loop.remove_signal_handler(number)
 
     async def serve_and_follow(self) -> None:
         """Serve until a signal, and take in what arrives meanwhile. A bug there ends the serving too."""
