@@ -28,7 +28,7 @@ from exchange.errors import InvariantBroken, Misconfigured
 from exchange.ledger.evidence import Verdict, verify
 from exchange.local import services
 from exchange.local.crew import Crew, stop_crew
-from exchange.local.founding import now_ms
+from exchange.local.founding import now_ms, publish, revocations
 from exchange.local.home import Home, write_private
 from exchange.local.processes import interrupts_deferred
 from exchange.local.progress import Report, on_terminal
@@ -160,6 +160,8 @@ def _prove(world: World, store: TraceStore, sent: Sent, report: Report) -> tuple
     path = trace(store, sent.example[1], sent.example[0])
     if path is None:
         raise InvariantBroken(f"{sent.example} was sent, and the trace store doesn't know it")
+    publish(world.base, world.authority, [revocations(world.authority)])  # newer than all that was signed
+    world.directory_log.catch_up()
     file = _evidence_of(world)
     file.write_bytes(evidence.exported(world, path, report, WAIT_S))
     anchors = evidence.read_anchors([evidence.root_of(world)], str(key_of(world).verifier), None, None)

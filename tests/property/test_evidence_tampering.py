@@ -149,7 +149,7 @@ def test_a_byte_of_a_part_with_a_manifest_that_fits(made: Made, data: st.DataObj
             independent(made, changed)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(st.data())
 def test_a_byte_of_a_stamp_or_of_what_it_is_over(stamped: Made, data: st.DataObject) -> None:
     """With stamps over it, no proving part can be changed in favour of another valid one either."""

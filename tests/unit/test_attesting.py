@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.client import HTTPConnection
@@ -252,6 +254,30 @@ def test_a_day_of_stamps_is_kept_and_then_one_an_hour(scene: Scene) -> None:
     assert kept_stamp(scene.folder, 5000) is None
 
 
+def test_a_stamped_checkpoint_that_is_cosigned_too_goes_first(scene: Scene) -> None:
+    line = "— a AAAAAAAA\n"
+    alone, both = (StampedCheckpoint(f"note\n\n{line * count}".encode(), b"token") for count in (1, 2))
+    keep_stamp(scene.folder, 5, 1, alone)
+    assert kept_stamp(scene.folder, 3) == alone
+    keep_stamp(scene.folder, 6, 2, both)
+    assert kept_stamp(scene.folder, 3) == both
+    assert kept_stamp(scene.folder, 6) == both
+
+
+def trickled(slow: socket.socket) -> int:
+    """Send a byte now and then, until the line is cut; how many that were."""
+    slow.settimeout(0.02)
+    for sent in range(1_000):
+        try:
+            slow.sendall(b"x")
+            with suppress(TimeoutError):
+                if not slow.recv(1):
+                    return sent
+        except OSError:
+            return sent
+    return 1_000
+
+
 class TestServer:
     def test_what_strangers_send(self, scene: Scene) -> None:
         [one, _] = scene.attestors
@@ -286,6 +312,13 @@ class TestServer:
         connection.close()
         for other in held:
             other.close()
+
+    def test_who_sends_a_byte_now_and_then_is_cut_off(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("exchange.ledger.attesting.serving._Handler.timeout", 0.3)
+        [one, _] = scene.attestors
+        with socket.create_connection(("127.0.0.1", one.server.server_port), timeout=10) as slow:
+            slow.sendall(b"POST /tsa HTTP/1.1\r\nContent-Length: 100000\r\n\r\n")
+            assert 0 < trickled(slow) < 1_000
 
     def test_a_witness_has_no_address_with_a_password(self, scene: Scene) -> None:
         scene.grow()

@@ -14,6 +14,8 @@ import pytest
 from asn1crypto import cms, tsp
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exchange.errors import Misconfigured, Rejected, Unavailable
 from exchange.ledger.stamps import TimeStamper, ask, claim, verify_stamp
@@ -71,6 +73,17 @@ def test_no_byte_can_differ(authority: Authority, token: bytes) -> None:
         assert code.startswith("stamp."), (at, code)
     for wrong in (b"", b"\x30", token[:-1], token + b"\0", b"\x30\x80" + token[4:], b"\x30" * 5000, bytes(70_000)):
         assert refused(wrong, authority) in {"stamp.malformed", "stamp.too_large"}
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.data())
+def test_any_bytes_are_refused_by_code(authority: Authority, token: bytes, data: st.DataObject) -> None:
+    """Bytes at will, and a token with a piece replaced, lengths made to fit or not."""
+    start, end = sorted((data.draw(st.integers(0, len(token))), data.draw(st.integers(0, len(token)))))
+    piece = data.draw(st.binary(max_size=40) | st.just(token[end:start:-1]) | st.just(token))
+    for wrong in (piece, token[:start] + piece + token[end:], token[:start] + piece[: end - start] + token[end:]):
+        if wrong != token:
+            assert refused(wrong, authority).startswith("stamp.")
 
 
 def test_of_another_thing_or_authority(authority: Authority, token: bytes) -> None:

@@ -8,9 +8,10 @@ signature, 404 another log, 409 with the size that it has seen, 422 inconsistent
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import socket
-from threading import BoundedSemaphore
+from socket import SHUT_RDWR, socket
+from threading import BoundedSemaphore, Timer
 from typing import Any
 
 from exchange.errors import Rejected, Unavailable
@@ -69,6 +70,22 @@ class AttestorServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     timeout = TIMEOUT_S
     server: AttestorServer
+
+    def setup(self) -> None:
+        """Cut the line when the time is over, however slowly the other side sends."""
+        super().setup()
+        self._cut = Timer(self.timeout, self._hang_up)
+        self._cut.daemon = True
+        self._cut.start()
+
+    def finish(self) -> None:
+        """Done, one way or the other."""
+        self._cut.cancel()
+        super().finish()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):  # it has gone already
+            self.connection.shutdown(SHUT_RDWR)
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
