@@ -32,6 +32,7 @@ from exchange.ledger.evidence.anchors import Key, root
 from exchange.ledger.keys import ensure_key, read_key
 from exchange.ledger.notes import COSIGNATURE, NoteKey, VerifierKey
 from exchange.ledger.stamps import TimeStamper
+from exchange.ledger.stamps.posting import address
 from exchange.ledger.witness import Witness
 from exchange.local.authority import Authority
 from exchange.local.founding import now_ms
@@ -64,10 +65,15 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """As the environment says; Misconfigured with all that is wrong."""
     try:
-        return Settings()
+        found = Settings()
     except ValidationError as exc:
         problems = [f"EXCHANGE_{'.'.join(map(str, one['loc'])).upper()}: {one['msg']}" for one in exc.errors()]
         raise Misconfigured(problems) from exc
+    for url in [one.url for one in watchers(found)] + ([] if found.tsa_url is None else [found.tsa_url]):
+        address(url)
+    if found.witnesses and found.witnesses_needed > len(watchers(found)):
+        raise Misconfigured([f"EXCHANGE_WITNESSES_NEEDED: {found.witnesses_needed} of {len(watchers(found))}"])
+    return found
 
 
 def own_witness(world: World) -> NoteKey:
@@ -137,10 +143,10 @@ def watchers(found: Settings) -> list[Watcher]:
     """The witnesses of the settings."""
     made = []
     for text in found.witnesses.split():
-        key, between, address = text.partition("=http")
+        key, between, rest = text.partition("=http")
         if not between:
             raise Misconfigured([f"EXCHANGE_WITNESSES: no KEY=URL: {text[:200]!r}"])
-        made.append(Watcher(f"http{address}", VerifierKey.parse(key)))
+        made.append(Watcher(f"http{rest}", VerifierKey.parse(key)))
     return made
 
 

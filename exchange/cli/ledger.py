@@ -119,6 +119,8 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         OUT.print(f"  root {checkpoint.root.hex()}", highlight=False)
         OUT.print(f"  signed {clock(int((time.time() - age_s) * 1000))}", highlight=False)
         OUT.print(f"  witnessed up to {seen:,}" if seen else "  not witnessed", highlight=False)
+        for word, unseen_s in (("unwitnessed", ages.unwitnessed_s), ("not time-stamped", ages.unstamped_s)):
+            OUT.print(f"  {word} for {'ever' if unseen_s is None else f'{unseen_s:,.0f} s'}", highlight=False)
         attesting.warn(ages)
     if beyond:
         raise typer.Exit(NO)

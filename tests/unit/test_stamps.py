@@ -307,7 +307,7 @@ def test_asked_over_http(authority: Authority, server: Server) -> None:
         server.answer = lambda _, answer=answer: answer  # type: ignore[misc]
         with pytest.raises(Unavailable) as caught:
             ask(server.url, CONTENT, anchors)
-        assert caught.value.code == "tsa.unavailable"
+        assert caught.value.code == "attestor.unavailable"
     server.answer = lambda _: (200, REPLY, b"\x30\x00")
     with pytest.raises(Rejected, match=r"stamp\.malformed"):
         ask(server.url, CONTENT, anchors)
@@ -317,9 +317,17 @@ def test_an_authority_that_stalls_or_is_not_there(authority: Authority, server: 
     server.stalls = True
     with pytest.raises(Unavailable) as caught:
         ask(server.url, CONTENT, [authority.root_certificate], timeout_s=0.2)
-    assert caught.value.code == "tsa.unavailable"
+    assert caught.value.code == "attestor.unavailable"
     with pytest.raises(Unavailable):
         ask("http://127.0.0.1:1/", CONTENT, [authority.root_certificate], timeout_s=1)
-    for url in ("ftp://x/", "nonsense", "http://u:p@x/"):
+    for url in (
+        "ftp://x/",
+        "nonsense",
+        "http://u:p@x/",
+        "http://x:port/",
+        "http://x:99999/",
+        "http://[x/",
+        "http:///y",
+    ):
         with pytest.raises(Misconfigured):
             ask(url, CONTENT, [])

@@ -43,7 +43,7 @@ def ask(
 ) -> bytes:
     """A token (DER) over `content`, whose digest `name` is sent. `anchors`: the trusted roots of authorities, DER.
 
-    Raises: Unavailable ``tsa.unavailable``, ``tsa.refused``: try again, or another authority; Rejected
+    Raises: Unavailable ``attestor.unavailable``, ``tsa.refused``: try again, or another authority; Rejected
         ``stamp.*``: what it gave isn't a stamp to rely on, as `verify_stamp`, ``stamp.nonce``, ``stamp.policy``.
     """
     digest, nonce = DIGESTS[name](content).digest(), secrets.randbits(NONCE_BITS)
