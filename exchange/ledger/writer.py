@@ -105,7 +105,7 @@ class LedgerWriter:
                 batches.write(following.portion(_WAIT_S, LINGER_S))
 
     @contextmanager
-    def _session(self) -> Iterator[tuple[_Batches, Following]]:
+    def _session(self) -> Iterator[tuple[Batches, Following]]:
         """Fence an earlier writer, take the order to its end, sign; then follow the trace from there."""
         producer = transactional_producer(self._base, f"{TRANSACTIONAL_ID}.{self._order}")
         transactions = Transactions(producer, self._probe)
@@ -120,7 +120,7 @@ class LedgerWriter:
         if store.order_next != before:
             store.remember()
         store.sweep()
-        batches = _Batches(transactions, store, self._order, self._probe, self._told)
+        batches = Batches(transactions, store, self._order, self._probe, self._told)
         with follow(self._base, self._trace, store.positions) as following:
             yield batches, following
 
@@ -131,7 +131,7 @@ class LedgerWriter:
         retried(work, stop, patience_s, lambda: self.size, "ledger.waiting")
 
 
-class _Batches:
+class Batches:
     """Takes what was read, batch by batch, each to its signed checkpoint."""
 
     def __init__(

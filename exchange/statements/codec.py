@@ -21,7 +21,7 @@ from fastavro import parse_schema
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from exchange.errors import InvariantBroken, Rejected
-from exchange.statements.compiled import DAMAGED, UNFIT, Codec, compile_codec
+from exchange.statements.compiled import DAMAGED, UNFIT, Codec, Cut, compile_codec, compile_cut
 
 MAGIC = b"\xc3\x01"
 PREFIX_BYTES = 10
@@ -52,6 +52,17 @@ class Schema:
         except UNFIT as exc:
             raise InvariantBroken(f"{self.name} v{self.version} can't hold its fields: {exc!r}") from exc
 
+    def cut(self, data: bytes) -> tuple[bytes, list[bytes]]:
+        """The bytes of a record's last field's items, and of all that stands before that field, without the prefix.
+
+        For a schema that ends with an array. Raises: Rejected ``avro.truncated``: the bytes are damaged.
+        """
+        try:
+            begin, items = _cut_of(self)(data, PREFIX_BYTES)
+        except DAMAGED as exc:
+            raise Rejected("avro.truncated", f"{self.name} v{self.version}: {exc!r}") from exc
+        return data[PREFIX_BYTES:begin], items
+
     def decode(self, data: bytes) -> Fields:
         """Read a record that is known to be of this schema (its prefix is not looked at).
 
@@ -73,6 +84,11 @@ def _without_logical_types(node: Any) -> Any:  # noqa: ANN401  a JSON tree
     if isinstance(node, list):
         return [_without_logical_types(value) for value in node]
     return node
+
+
+@cache
+def _cut_of(schema: Schema) -> Cut:
+    return compile_cut(parse_schema(_without_logical_types(json.loads(schema.source))))
 
 
 def _folder() -> Path:

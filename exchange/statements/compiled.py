@@ -32,6 +32,10 @@ _SMALL = 1 << 14
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
+Cut = Callable[[bytes, int], tuple[int, list[bytes]]]
+"""Bytes of a record and where to begin, to where its last field begins, an array, and the bytes of each item."""
+
+
 class Codec(NamedTuple):
     """The two functions of one schema."""
 
@@ -61,6 +65,30 @@ def compile_codec(schema: Any, prefix: bytes) -> Codec:  # noqa: ANN401  as fast
     # As dataclasses and namedtuples are made: the source is ours, its names are our schemas'.
     exec(compile("\n".join(source), f"<avro {schema['name']}>", "exec"), made)  # nosec B102  # noqa: S102
     return Codec(made["read"], made["write"])
+
+
+def compile_cut(schema: Any) -> Cut:  # noqa: ANN401  as for `compile_codec`
+    """Compile what cuts a record whose last field is an array, without reading a value.
+
+    The function raises one of `DAMAGED` unless the array ends where the bytes do.
+    Raises: InvariantBroken for what this module doesn't know.
+    """
+    *head, (_, last) = _fields(schema)
+    skipping = _Skipping()
+    for _, type_ in head:
+        skipping.value(type_)
+    skipping.line("begin, items = at, []")
+    skipping.array(skipping.resolved(last)["items"], collect=True)
+    source = [
+        "def cut(data, at):",
+        *(f"    {line}" for line in skipping.lines),
+        "    if at != len(data): raise ValueError('cut off, or more than the record')",
+        "    return begin, items",
+    ]
+    made: dict[str, Any] = {"more": _more, "length": _length}
+    exec(compile("\n".join(source), f"<avro cut {schema['name']}>", "exec"), made)  # nosec B102  # noqa: S102
+    cut: Cut = made["cut"]
+    return cut
 
 
 def _more(first: int, data: bytes, at: int) -> tuple[int, int]:
@@ -238,6 +266,75 @@ class _Reading(_Source):
             self.line(f"{'el' if number else ''}if {value} == {2 * number}:")
             self.deeper()
             self.line(f"{value} = {self.value(branch)}")
+            self.back()
+        self.line("else: raise ValueError('no such branch')")
+
+
+class _Skipping(_Source):
+    """The body of `cut`: what goes past a value. `at` may come to lie beyond the end, as in `_Reading`."""
+
+    def value(self, schema: Any) -> None:  # noqa: ANN401
+        """Add what skips a value."""
+        schema = self.resolved(schema)
+        kind = _kind(schema)
+        match kind:
+            case "record":
+                for _, type_ in _fields(schema):
+                    self.value(type_)
+            case "null":
+                self.line("pass")
+            case "boolean":
+                self.line("at += 1")
+            case "int" | "long" | "enum":
+                self.line("while data[at] > 127: at += 1")
+                self.line("at += 1")
+            case "float" | "double":
+                self.line(f"at += {4 if kind == 'float' else 8}")
+            case "string" | "bytes":
+                size = self.variable()
+                self.line(f"{size} = data[at]; at += 1")
+                self.line(f"if {size} & 129: {size}, at = length({size}, data, at)")
+                self.line(f"at += {size} >> 1")
+            case "fixed":
+                self.line(f"at += {schema['size']}")
+            case "array":
+                self.array(schema["items"])
+            case "union":
+                self._union(schema)
+            case _:
+                raise InvariantBroken(f"no codec for {kind}")
+
+    def array(self, items: Any, *, collect: bool = False) -> None:  # noqa: ANN401
+        """Add what skips an array; `collect`: the bytes of each item into ``items``."""
+        count, start = self.variable(), self.variable()
+        self.line("while True:")
+        self.deeper()
+        self.line(f"{count} = data[at]; at += 1")
+        self.line(f"if {count} > 127: {count}, at = more({count}, data, at)")
+        self.line(f"if not {count}: break")
+        self.line(f"if {count} & 1:")  # then the block's size follows
+        self.deeper()
+        self.line("while data[at] > 127: at += 1")
+        self.line("at += 1")
+        self.back()
+        self.line(f"for _ in range(({count} >> 1) + ({count} & 1)):")
+        self.deeper()
+        self.line("if at >= len(data): raise EOFError('within an array')")
+        if collect:
+            self.line(f"{start} = at")
+        self.value(items)
+        if collect:
+            self.line(f"items.append(data[{start}:at])")
+        self.back()
+        self.back()
+
+    def _union(self, branches: list[Any]) -> None:
+        branch = self.variable()
+        self.line(f"{branch} = data[at]; at += 1")
+        for number, one in enumerate(branches):
+            self.line(f"{'el' if number else ''}if {branch} == {2 * number}:")
+            self.deeper()
+            self.value(one)
             self.back()
         self.line("else: raise ValueError('no such branch')")
 
