@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts faults begun bench lock clean
+.PHONY: demo test check format lint types contracts faults fuzz begun bench lock clean
 
 demo: $(VENV)/ready          ## The whole way, real, in one command
 	@$(BIN)/exchange --home .exchange/demo demo
@@ -28,6 +28,10 @@ contracts: $(VENV)/ready
 
 faults: $(VENV)/ready        ## Kill, stop and starve real processes, then balance the books
 	@$(BIN)/pytest -q tests/fault
+
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/ready          ## Ten minutes of coverage-guided fuzzing of evidence; what broke it lies in .fuzz/
+	@$(BIN)/python -m tests.fuzz.evidence .fuzz -max_total_time=$(FUZZ_SECONDS)
 
 begun: $(VENV)/ready         ## The parts that are begun: gateway, SDK, ledger, evidence, throughput
 	@$(BIN)/pytest -q -m begun tests
