@@ -5,7 +5,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from bench import archive, bare, claims, costs, edxml, flame, hop, latency, month, promises, scale_page, scaling, search
+from bench import (
+    archive,
+    bare,
+    claims,
+    costs,
+    deep,
+    edxml,
+    flame,
+    hop,
+    latency,
+    month,
+    promises,
+    proving,
+    scale_page,
+    scaling,
+    search,
+)
 from bench.results import Result, result, save, show, told
 from bench.world import SEED, BenchWorld, bench_world
 from bench.yardstick import verified_per_second
@@ -32,6 +48,8 @@ BENCHES: dict[str, Callable[[BenchWorld], Iterator[Result]]] = {
     "archive": archive.measure,
     "search": search.measure,
     "edxml": edxml.measure,
+    "proving": proving.measure,
+    "deep": deep.measure,
     "flame": flame.measure,
 }
 

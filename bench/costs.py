@@ -80,7 +80,7 @@ def measure(_: BenchWorld | None = None, documents: int = DOCUMENTS) -> Iterator
         taken: dict[str, Taken] = {}
         yield _drained(bench, "document", made, taken)
         yield _projected(bench, "document", len(made))
-        answers = list(_statuses(bench, made, taken))
+        answers = list(statuses(bench, made, taken))
         yield _drained(bench, "status", answers, {})
         yield _projected(bench, "status", len(answers))
         yield _transactions(bench)
@@ -152,7 +152,7 @@ def _log_sizes(bench: BenchWorld) -> Sizes:
     return sizes
 
 
-def _statuses(bench: BenchWorld, made: Iterable[Outgoing], taken: dict[str, Taken]) -> Iterator[Outgoing]:
+def statuses(bench: BenchWorld, made: Iterable[Outgoing], taken: dict[str, Taken]) -> Iterator[Outgoing]:
     """Every recipient's receipt for every copy."""
     for one in made:
         for recipient in one.fields["to"]:

@@ -1,6 +1,6 @@
 """The auditor: the books, re-derived from the topics alone, with code of its own."""
 
-from exchange.auditor.auditor import HourVerdict, KafkaSource, audit, audit_hour, take_cut
+from exchange.auditor.auditor import HourVerdict, KafkaSource, audit, audit_hour, from_the_archive_on, take_cut
 from exchange.auditor.books import Account, Balance, Coordinates, Copies, Finding, Records
 from exchange.auditor.cut import Cut, Source
 from exchange.auditor.findings import CODES
@@ -22,6 +22,7 @@ __all__ = [
     "Source",
     "audit",
     "audit_hour",
+    "from_the_archive_on",
     "reconcile",
     "take_cut",
 ]

@@ -38,7 +38,7 @@ def check_accepted(scope: Scope, case: Case) -> Cells:
         return []
     scope.tally.record(at.topic, at.partition, said.kind, "accepted")
     _compare(scope, case, said, copies)
-    key = claim_key(said.thread, said.fields["sender"], said.fields["id"])
+    key = said.key
     scope.claims.accept(at, key, said.digest, case.id)
     level = int(sender.level)
     _expect(scope, case, said, copies, level, key)

@@ -16,6 +16,7 @@ from typing import Any
 from exchange.agencies import BACKBONE_CODE, Directory, Level
 from exchange.auditor.books import Balance, Finding
 from exchange.auditor.cut import Cut, Earlier
+from exchange.auditor.deep import Deep
 from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
 from exchange.auditor.hour import Fetch, HourAudit, Statement, open_books
 from exchange.auditor.reconcile import reconcile
@@ -30,6 +31,16 @@ from exchange.statements.hours import Hour
 
 MARGIN_MS = 3_600_000
 
+QUEUE_KBYTES = 4_096
+"""What a reader may have fetched ahead: an audit follows every partition of the trace at once."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is going on, and how far it is of how much."""
+
+
+def quiet(_: str, __: int, ___: int) -> None:
+    """Tell nobody."""
+
 
 def audit(
     base: Config,
@@ -37,27 +48,30 @@ def audit(
     group: str = "hop",
     counted: Counted = ignore,
     earlier: Earlier | None = None,
+    deep: Deep | None = None,
+    progress: Progress = quiet,
 ) -> Balance:
     """Audit everything that the hop's `group` has committed, from the oldest submission kept on; with `earlier`, what
     has left the topics, from the oldest archived.
 
     `directory`: one that was read at least as far as the hop, or the registrar's key, to read it from its topic
-    after the cut, which is always far enough.
+    after the cut, which is always far enough. `deep`: what to go into beyond the books; it reads the directory itself.
 
     Raises: Unavailable when Kafka doesn't answer, or ``directory.behind``; InvariantBroken for a directory
         statement that isn't the registrar's.
     """
     cut = take_cut(base, group)
     if earlier is not None:
-        begun = {where: earlier.first_offset(*where) for where in cut.openings}
-        cut = replace(cut, openings={w: cut.openings[w] if first is None else first for w, first in begun.items()})
-    if not isinstance(directory, Directory):
+        cut = from_the_archive_on(cut, earlier)
+    if deep is None and not isinstance(directory, Directory):
         log = DirectoryLog(base, directory)
         log.close()
         directory = log.directory
-    source = KafkaSource(base, earlier=earlier)
+    source = KafkaSource(base, earlier=earlier, progress=progress)
     try:
-        return reconcile(cut, source, directory, counted=counted)
+        return reconcile(
+            cut, source, directory if isinstance(directory, Directory) else None, counted=counted, deep=deep
+        )
     finally:
         source.close()
 
@@ -117,11 +131,16 @@ def audit_hour(
 class KafkaSource:
     """The topics as they are kept; `close` it. `since_ms`: from when on, by the broker's clock; 0: all."""
 
-    def __init__(self, base: Config, since_ms: int = 0, earlier: Earlier | None = None) -> None:
+    def __init__(
+        self, base: Config, since_ms: int = 0, earlier: Earlier | None = None, progress: Progress = quiet
+    ) -> None:
         self._base = base
         self._since_ms = since_ms
         self._earlier = earlier
         self._asking = reader(base)
+        self._progress = progress
+        self._read: dict[str, dict[int, int]] = {}
+        self._totals: dict[str, int] = {}
 
     def read(self, topic: str, partition: int) -> Iterator[Read]:
         """Yield the records of one partition, from the oldest kept (since then) or archived to the end of its log."""
@@ -131,12 +150,34 @@ class KafkaSource:
         elif self._earlier is not None:
             yield from self._earlier.read(topic, partition, 0, oldest)
         if oldest < end:
-            for portion in read_to_end(self._base, {(topic, partition): oldest}):
+            for portion in read_to_end(self._base, {(topic, partition): oldest}, QUEUE_KBYTES):
                 yield from portion
+                self._tell(topic, partition, portion[-1].offset + 1)
+
+    def _tell(self, topic: str, partition: int, offset: int) -> None:
+        """Tell how far a topic has been read; what is read once more counts once."""
+        if self._progress is quiet:
+            return
+        if topic not in self._totals:
+            self._totals[topic] = sum(ends(self._asking, topic, p)[1] for p in partitions_of(self._asking, topic))
+        read = self._read.setdefault(topic, {})
+        read[partition] = max(read.get(partition, 0), offset)
+        self._progress(f"Re-reading {topic}", sum(read.values()), self._totals[topic])
+
+    def first(self, topic: str, partition: int) -> int:
+        """The offset before which nothing is kept, nor archived."""
+        archived = None if self._earlier is None else self._earlier.first_offset(topic, partition)
+        return ends(self._asking, topic, partition)[0] if archived is None else archived
 
     def close(self) -> None:
         """Let go of the connection."""
         self._asking.close()
+
+
+def from_the_archive_on(cut: Cut, earlier: Earlier) -> Cut:
+    """The cut with what has left the topics."""
+    begun = {where: earlier.first_offset(*where) for where in cut.openings}
+    return replace(cut, openings={w: cut.openings[w] if first is None else first for w, first in begun.items()})
 
 
 def take_cut(base: Config, group: str) -> Cut:

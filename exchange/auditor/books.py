@@ -28,8 +28,10 @@ class Coordinates(NamedTuple):
 class Finding(NamedTuple):
     """One thing that is wrong. `code`: a key of `findings.CODES`.
 
-    `at`: the submission concerned; for a record that names none, the record itself. `id`: the statement's, empty
-    if it has none to read. `sentence`: for an auditor; may quote what a verified sender wrote.
+    `at`: the submission concerned; for a record that names none, the record itself. Of a deep audit it may also be a
+    file of the ledger, with the leaf or hash in it, or a table of the trace store (``events.documents``), with its
+    source's partition and offset. `id`: the statement's, empty if it has none to read. `sentence`: for an auditor; may
+    quote what a verified sender wrote.
     """
 
     code: str
@@ -98,7 +100,8 @@ class Balance:
     `by_kind`: by the name of the statement's schema, empty if unreadable. `by_levels`: (sender's, recipient's).
     `dead_letters`, `notices`: how many matched. `erased`: submissions passed over, for their content was destroyed by a
     decision of the directory. `records_read`: by topic.
-    `findings`: listed up to a bound for each code; `finding_counts` counts all.
+    `findings`: listed up to a bound for each code; `finding_counts` counts all. `compared`: what a deep audit compared
+    beyond the books; None of any other.
     """
 
     cut: dict[tuple[str, int], int]
@@ -112,6 +115,7 @@ class Balance:
     records_read: dict[str, int]
     findings: list[Finding]
     finding_counts: dict[str, int]
+    compared: dict[str, int] | None = None
 
     @property
     def holds(self) -> bool:
@@ -135,6 +139,7 @@ class Balance:
                 "erased": self.erased,
                 "records_read": self.records_read,
                 "finding_counts": self.finding_counts,
+                **({} if self.compared is None else {"compared": self.compared}),
                 "findings": [{**f._asdict(), "at": f.at._asdict()} for f in self.findings],
             },
             ensure_ascii=False,

@@ -56,6 +56,10 @@ class Source(Protocol):
         """Yield the records of one partition, oldest first, to its end. May be asked for more than once."""
         ...
 
+    def first(self, topic: str, partition: int) -> int:
+        """The offset before which nothing is kept any more; 0 if nothing has left."""
+        ...
+
 
 class Earlier(Protocol):
     """What has left the topics: the archive."""

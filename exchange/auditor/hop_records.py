@@ -74,8 +74,27 @@ class HopRecords:
             yield read, fields
         self._count(topic, count)
 
-    def dead_letters(self, number: int, cut: Cut) -> dict[str, Column]:
-        """The dead letters of a partition number, by source topic; payload: the verified sender."""
+    def again(self, topic: str, number: int) -> Iterator[Fields]:
+        """The records of a keyed topic, once more: neither counted nor judged."""
+        for _, fields in self.again_with_places(topic, number):
+            yield fields
+
+    def again_with_places(self, topic: str, number: int) -> Iterator[tuple[Read, Fields]]:
+        """As `again`, with where they lie."""
+        for read in self._source.read(topic, number):
+            try:
+                found = identify(read.value)
+                fields = found.decode(read.value) if found.name == _SCHEMAS[topic] else None
+            except Rejected:
+                continue
+            if fields is not None and fields["partition"] == number:
+                yield read, fields
+
+    def dead_letters(self, number: int, cut: Cut, *, in_order: bool = False) -> dict[str, Column]:
+        """The dead letters of a partition number, by source topic; payload: the verified sender, the detail.
+
+        `in_order`: name those of one source partition that aren't.
+        """
         columns = {topic: Column() for topic in SUBMISSION_TOPICS}
         senders: dict[str | None, str | None] = {}
         for fields in self.keyed(DEAD_LETTERS, number):
@@ -85,10 +104,14 @@ class HopRecords:
             if columns[topic].at(offset):
                 self._findings.add("audit.doubled_dead_letter", Coordinates(topic, number, offset), fields["code"])
                 continue
+            offsets = columns[topic].offsets
+            if in_order and offsets and offset < offsets[-1]:
+                at = Coordinates(topic, number, offset)
+                self._findings.add("audit.dead_letter_out_of_order", at, f"after that of {offsets[-1]}")
             stamps = (fields["append_ms"], fields["directory_offset"])
             content = hash((fields["key"], fields["value"], *stamps, fields["code"]))
             sender = fields["sender"]
-            columns[topic].add(offset, content, senders.setdefault(sender, sender))
+            columns[topic].add(offset, content, (senders.setdefault(sender, sender), fields["detail"]))
         return columns
 
     def _count(self, topic: str, count: int) -> None:

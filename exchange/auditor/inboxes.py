@@ -15,6 +15,7 @@ from exchange.auditor.books import Coordinates
 from exchange.auditor.columns import Column
 from exchange.auditor.cut import Cut
 from exchange.auditor.findings import Findings
+from exchange.auditor.own_word import Voice, open_word
 from exchange.auditor.recount import inbox_of
 from exchange.auditor.said import statement_in
 from exchange.auditor.tally import Tally
@@ -44,8 +45,10 @@ class _Surplus(NamedTuple):
 class Inboxes:
     """Expectations by inbox and source; `expect` them all, then `check` each inbox, then `finish`."""
 
-    def __init__(self, cut: Cut, tally: Tally, findings: Findings) -> None:
+    def __init__(self, cut: Cut, tally: Tally, findings: Findings, backbone: Voice | None = None) -> None:
+        """`backbone`: who must have signed the notices; None: their signatures aren't looked at."""
         self._cut = cut
+        self._backbone = backbone
         self._tally = tally
         self._findings = findings
         self._columns: dict[_COLUMNS, Column] = {}
@@ -121,6 +124,11 @@ class Inboxes:
     def _diagnose(self, inbox: Inbox, at: Coordinates, read: Read, fields: Fields) -> None:
         """A record that didn't match at once: a notice, the recipients in another order, or something wrong."""
         is_notice, statement_id, bytes_digest = _opened(fields["record"])
+        if is_notice and self._backbone is not None:
+            try:
+                open_word(fields["record"], "notice", self._backbone)
+            except Rejected as exc:
+                self._findings.add("audit.altered_notice", at, f"in {_where(inbox)}: {exc}", statement_id)
         column = self._columns.get((*inbox, at.topic, at.partition), Column())
         found = sorted(fields["recipients"])
         content = _content(read, tuple(fields["recipients"]), fields, bytes_digest)

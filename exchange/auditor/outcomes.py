@@ -12,7 +12,7 @@ from hashlib import sha256
 from exchange.agencies import SettingAside
 from exchange.auditor.acceptance import check_accepted
 from exchange.auditor.books import Coordinates
-from exchange.auditor.said import claim_key, read_statement
+from exchange.auditor.said import read_statement
 from exchange.auditor.scope import Case, Cells, Scope, expect_notice
 from exchange.errors import Rejected
 
@@ -26,13 +26,14 @@ def check(scope: Scope, case: Case) -> Cells:
     decision = _decision(scope, case)
     if decision is not None and outcome != "set_aside":
         scope.findings.add("audit.decision_ignored", case.at, f"{outcome}, though {decision.by} decided so", case.id)
+    detail = None if scope.deeper is None or decision is not None else scope.deeper.check(case)
     if outcome == "accepted":
         return check_accepted(scope, case)
     scope.tally.record(case.at.topic, case.at.partition, case.event["kind"], outcome)
     if outcome == "duplicate":
         _duplicate(scope, case)
     elif outcome == "rejected":
-        _rejected(scope, case)
+        _rejected(scope, case, detail)
     elif outcome == "set_aside":
         _set_aside(scope, case, decision)
     minute = case.append_ms // 60_000
@@ -54,16 +55,15 @@ def _duplicate(scope: Scope, case: Case) -> None:
         return
     if original >= 0 and not scope.cut.covers(at.topic, at.partition, original):
         return
-    key = claim_key(said.thread, said.fields["sender"], said.fields["id"])
-    if not (original < at.offset and scope.claims.is_original(at.topic, original, key, said.digest)):
+    if not (original < at.offset and scope.claims.is_original(at.topic, original, said.key, said.digest)):
         scope.findings.add("audit.duplicate_without_original", at, f"nothing of it at offset {original}", case.id)
 
 
-def _rejected(scope: Scope, case: Case) -> None:
+def _rejected(scope: Scope, case: Case, detail: str | None) -> None:
     """A dead letter with the original bytes, and a notice if and only if a sender's signature had verified."""
     event, at, read = case.event, case.at, case.read
     sender: str | None = event["sender"] if event["verified"] else None
-    _kept(scope, case, sender)
+    _kept(scope, case, sender, detail)
     if event["deliveries"] or not event["code"]:
         scope.findings.add("audit.altered_event", at, "a rejection has a code and no copies", case.id)
     if sender is None:
@@ -88,7 +88,7 @@ def _decision(scope: Scope, case: Case) -> SettingAside | None:
 def _set_aside(scope: Scope, case: Case, decision: SettingAside | None) -> None:
     """A decision that the event repeats, and a dead letter; nobody is told, nothing is delivered."""
     event, at = case.event, case.at
-    _kept(scope, case, None)
+    _kept(scope, case, None, None if decision is None else f"{decision.by}: {decision.reason}"[:500])
     if decision is None:
         sentence = f"the directory below {case.directory_offset} has none about these bytes"
         scope.findings.add("audit.set_aside_without_decision", at, sentence, case.id)
@@ -110,15 +110,18 @@ def _set_aside(scope: Scope, case: Case, decision: SettingAside | None) -> None:
         scope.findings.add("audit.altered_event", at, f"its {', '.join(wrong)}, by the decision", case.id)
 
 
-def _kept(scope: Scope, case: Case, sender: str | None) -> None:
-    """There is one dead letter, with the original bytes. `sender`: whose signature had verified."""
+def _kept(scope: Scope, case: Case, sender: str | None, detail: str | None) -> None:
+    """There is one dead letter, with the original bytes. `sender`: whose signature had verified; `detail`: if known."""
     at, read, code = case.at, case.read, case.event["code"]
     column = scope.dead_letters[at.topic]
     match = column.take(at.offset, hash((read.key, read.value, case.append_ms, case.directory_offset, code)))
     if match is not None:
         scope.tally.dead_letters += 1
-        if column.payloads[match.place] != sender:
+        kept_sender, kept_detail = column.payloads[match.place]
+        if kept_sender != sender:
             scope.findings.add("audit.altered_dead_letter", at, "its sender isn't the event's", case.id)
+        if detail not in (None, kept_detail):
+            scope.findings.add("audit.altered_dead_letter", at, "its detail isn't what was said", case.id)
     elif others := [index for index in column.at(at.offset) if not column.taken[index]]:
         column.tick(others[0])
         scope.findings.add("audit.altered_dead_letter", at, "key, bytes, code, time or offset differ", case.id)

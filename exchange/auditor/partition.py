@@ -52,6 +52,8 @@ class PartitionAudit:
         scope = self._scope
         self._deltas.finish()
         scope.claims.finish()
+        if scope.deeper is not None:
+            scope.deeper.finish()
         is_complete = not self._in_doubt and not any(
             scope.cut.opening(topic, scope.number) or scope.cut.erased.get((topic, scope.number))
             for topic in SUBMISSION_TOPICS
@@ -131,7 +133,7 @@ class PartitionAudit:
             for index in column.left():
                 at = Coordinates(topic, self._scope.number, column.offsets[index])
                 if at not in findings.doubted:
-                    findings.add("audit.surplus_dead_letter", at, f"sender {column.payloads[index]}")
+                    findings.add("audit.surplus_dead_letter", at, f"sender {column.payloads[index][0]}")
 
 
 def _named(value: bytes) -> tuple[str, str]:

@@ -7,19 +7,20 @@ delivery. Findings name the submission; its id is looked up afterwards where the
 What was erased by a decision of the directory is passed over, and counted; every event about an erasure must be one of
 these decisions.
 
-Does not verify signatures, and doesn't judge what the hop rejected: only that it kept and told it. What was set aside
-is held against the operators' decisions in the directory.
+Unless the audit is a deep one (`exchange.auditor.deep`), it doesn't verify signatures, and doesn't judge what the hop
+rejected: only that it kept and told it. What was set aside is held against the operators' decisions in the directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from exchange.agencies import BACKBONE_CODE, Directory, Level
 from exchange.auditor.books import Balance, Coordinates
 from exchange.auditor.claims import Claims
 from exchange.auditor.cut import Cut, Source
+from exchange.auditor.deep import Deep
 from exchange.auditor.findings import Findings
 from exchange.auditor.hop_records import STORE, HopRecords
 from exchange.auditor.inboxes import Inboxes
@@ -29,29 +30,37 @@ from exchange.auditor.recount import Recount, inbox_of
 from exchange.auditor.said import read_statement
 from exchange.auditor.scope import Counted, Scope, Told, ignore, pass_over
 from exchange.auditor.tally import Tally
-from exchange.errors import Rejected
+from exchange.errors import InvariantBroken, Rejected
 from exchange.statements import Fields
 
 
 def reconcile(
     cut: Cut,
     source: Source,
-    directory: Directory,
+    directory: Directory | None,
     backbone: str = BACKBONE_CODE,
     counted: Counted = ignore,
     told: Told = pass_over,
+    deep: Deep | None = None,
 ) -> Balance:
     """Audit everything below the cut. `directory`: read at least as far as the hop; `backbone`: who signs notices.
 
-    `counted`: told each recounted cell, `told` each event, for whoever compares other sums with them.
+    `counted`: told each recounted cell, `told` each event, for whoever compares other sums with them. `deep`: what to
+    go into beyond the books; then `directory` may be None, to be read from its topic.
 
-    Raises: Unavailable ``directory.behind`` if the trace names a later directory offset; whatever `source` raises.
+    Raises: Unavailable ``directory.behind`` if the trace names a later directory offset (of a deep audit that is a
+        finding); whatever `source` raises.
     """
-    cut = replace(cut, erased=_erased(directory))
     tally, findings = Tally(), Findings()
     records = HopRecords(source, tally, findings)
-    inboxes = Inboxes(cut, tally, findings)
-    recount = Recount(directory, cut.inbox_partitions)
+    if deep is not None:
+        directory = deep.founded(source, findings)
+        deep.begin(directory, findings)
+    elif directory is None:
+        raise InvariantBroken("an audit without a directory")
+    recount = Recount(directory, cut.inbox_partitions, None if deep is None else _missing_entries(directory, findings))
+    cut = replace(cut, erased=_erased(directory))
+    inboxes = Inboxes(cut, tally, findings, None if deep is None else deep.backbone)
     for number in range(cut.partitions):
         scope = Scope(
             number=number,
@@ -63,9 +72,10 @@ def reconcile(
             inboxes=inboxes,
             claims=Claims(records.keyed(STORE, number), number, cut, findings),
             receipts=Receipts(number),
-            dead_letters=records.dead_letters(number, cut),
+            dead_letters=records.dead_letters(number, cut, in_order=deep is not None),
             counted=counted,
             told=told,
+            deeper=None if deep is None else deep.verdicts(number, cut, records, recount, findings),
         )
         PartitionAudit(scope, records).run()
     for level in Level:
@@ -74,8 +84,24 @@ def reconcile(
             inboxes.check((level, partition), deliveries)
     inboxes.finish()
     _check_erasures(records.decisions, directory, findings)
+    if deep is not None:
+        deep.verified()
+        deep.beyond(source, cut, findings)
     findings.name(_ids(source, findings.nameless(), cut))
-    return tally.balance(cut.next_offsets, findings)
+    return tally.balance(cut.next_offsets, findings, None if deep is None else deep.counts)
+
+
+def _missing_entries(directory: Directory, findings: Findings) -> Callable[[int], None]:
+    """Names the end of a directory that is said to have been longer, once."""
+    told = set[int]()
+
+    def behind(offset: int) -> None:
+        end = directory.next_offset
+        if not told:
+            findings.add("audit.missing_entry", Coordinates("directory", 0, end), f"events name it up to {offset}")
+        told.add(end)
+
+    return behind
 
 
 def _erased(directory: Directory) -> dict[tuple[str, int], set[int]]:

@@ -9,8 +9,9 @@ Source: docs of ``schemas/*/v1.avsc``; Kafka's ``Utils.murmur2``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from exchange.agencies import Agency, Closed, Directory, DirectoryView, Level, Open, Redirected, SettingAside
@@ -20,6 +21,9 @@ from exchange.errors import Rejected
 
 UNDELIVERABLE = -1
 """The partition of a copy that has no inbox."""
+
+COPIES_MAX = 20_000
+"""Recipients of one statement, groups expanded."""
 
 TAKE_BACK_ASKED = 13
 """The one status that a document's sender says, and its recipient is told."""
@@ -43,6 +47,7 @@ def day_in_vietnam(append_ms: int) -> date:
     return _EPOCH + timedelta(days=(append_ms + _UTC_PLUS_7_MS) // _DAY_MS)
 
 
+@lru_cache(maxsize=10_000)  # a document and what is said about it have one key
 def murmur2(key: bytes) -> int:
     """Kafka's hash of a key, 31 bits, as its default partitioner takes it."""
     m, mask = 0x5BD1E995, 0xFFFFFFFF
@@ -60,19 +65,42 @@ def murmur2(key: bytes) -> int:
 class Recount:
     """Derives copies as of one directory offset and day at a time; call `at` before anything else."""
 
-    def __init__(self, directory: Directory, inbox_partitions: int) -> None:
+    def __init__(
+        self, directory: Directory, inbox_partitions: int, behind: Callable[[int], None] | None = None
+    ) -> None:
+        """`behind`: told of an offset that the directory, read to its end, doesn't reach; its end counts then."""
         self._directory = directory
+        self._behind = behind
         self._inbox_partitions = inbox_partitions
         self._view: DirectoryView = directory.at(0)
         self._day = date.min
         self._copies: dict[str, Copy] = {}
+        self._senders: dict[str, Agency] = {}
+        self._last: tuple[Said, list[Copy]] | None = None
         self._partitions: dict[str, int] = {}
 
     def at(self, directory_offset: int, append_ms: int) -> None:
         """Take the directory as of that offset, on the day of that time; Unavailable if it wasn't read so far."""
+        if self._behind is not None and directory_offset > self._directory.next_offset:
+            self._behind(directory_offset)
+            directory_offset = self._directory.next_offset
         day = day_in_vietnam(append_ms)
         if day != self._day or directory_offset != self._view.offset:
-            self._view, self._day, self._copies = self._directory.at(directory_offset), day, {}
+            self._view, self._day = self._directory.at(directory_offset), day
+            self._copies, self._senders, self._last = {}, {}, None
+
+    @property
+    def view(self) -> DirectoryView:
+        """The directory as of that offset."""
+        return self._view
+
+    def known(self, code: str) -> Agency | None:
+        """The agency with that code, in whatever spelling, open or closed."""
+        return self._view.agency(code)
+
+    def ordinal(self, code: str) -> int:
+        """The place of an agency in the order of the directory, as the duplicate store holds it."""
+        return self._view.ordinal(code)
 
     def setting_aside(self, at: Coordinates) -> SettingAside | None:
         """The operator's decision about the submission there; whoever asks compares the digest."""
@@ -80,13 +108,28 @@ class Recount:
 
     def sender(self, code: str) -> Agency:
         """The agency that speaks; Rejected if it isn't open, or that isn't its code of record."""
-        found = self._view.resolve(code, self._day)
-        if isinstance(found, Open) and found.agency.code == code:
-            return found.agency
-        raise Rejected("sender.unknown", f"{code[:40]} can't speak on {self._day}")
+        found = self._senders.get(code)
+        if found is None:
+            found = self._senders[code] = self._speaker(code)
+        return found
+
+    def _speaker(self, code: str) -> Agency:
+        match self._view.resolve(code, self._day):
+            case Open(agency) if agency.code == code:
+                return agency
+            case Open(agency):
+                raise Rejected("sender.unknown", f"{code[:40]} is not the code of record of {agency.code}")
+            case Closed() | Redirected():
+                raise Rejected("sender.closed", code)
+        raise Rejected("sender.unknown", code[:40])
 
     def copies(self, said: Said, sender: Agency) -> list[Copy]:
         """Who must get an accepted statement, in the order named; Rejected if it may not be accepted."""
+        if self._last is None or self._last[0] is not said:
+            self._last = (said, self._routed(said, sender))
+        return self._last[1]
+
+    def _routed(self, said: Said, sender: Agency) -> list[Copy]:
         fields = said.fields
         if said.kind == "document":
             return self._addressed(fields["to"] + fields["information"], sender)
@@ -134,23 +177,29 @@ class Recount:
                 found.setdefault(copy.recipient, copy)
                 continue
             group = self._view.group(address)
-            if group is None or sender.code not in group.senders:
+            if group is None:
+                raise Rejected("group.unknown", address[:60])
+            if sender.code not in group.senders:
                 raise Rejected("group.not_allowed", f"{sender.code} may not address {address[:60]}")
             for member in self._view.expand(address, self._day):
                 if member.code != sender.code:
                     found.setdefault(member.code, self.copy_to(member.code))
         if not found:
-            raise Rejected("recipients.empty", "nobody is addressed")
+            raise Rejected("recipients.empty", "the groups named have no other member")
+        if len(found) > COPIES_MAX:
+            raise Rejected("recipients.too_many", f"{len(found)} > {COPIES_MAX} after expansion")
         return list(found.values())
 
     def _superior(self, named: str | None, sender: Agency) -> str:
         if named is None:
             if sender.parent is None:
-                raise Rejected("report.no_superior", sender.code)
+                raise Rejected("report.no_superior", f"{sender.code} is the top of the tree")
             return sender.parent
         agency = self._view.agency(named)
-        if agency is None or agency.code not in {above.code for above in self._view.ancestors(sender.code)}:
-            raise Rejected("report.not_a_superior", f"{named[:40]} is not above {sender.code}")
+        if agency is None:
+            raise Rejected("recipient.unknown", named[:40])
+        if agency.code not in {above.code for above in self._view.ancestors(sender.code)}:
+            raise Rejected("report.not_a_superior", f"{agency.code} is not above {sender.code}")
         return agency.code
 
 

@@ -9,6 +9,7 @@ Source: docs of ``schemas/*/v1.avsc``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -18,13 +19,17 @@ from exchange.statements import Fields, Topic, identify, schema
 
 
 class Said(NamedTuple):
-    """A statement read from a submission. `topic`, `thread`: where its signed fields say that it belongs."""
+    """A statement read from a submission. `topic`, `thread`: where its signed fields say that it belongs.
+
+    `key`: what its acceptance claims, see `claim_key`.
+    """
 
     kind: str
     fields: Fields
     digest: bytes
     topic: str
     thread: str
+    key: bytes
 
 
 Reading = Callable[[Fields], tuple[str, str]]
@@ -55,6 +60,7 @@ def statement_in(value: bytes) -> bytes:
     return statement
 
 
+@lru_cache(maxsize=2)  # several checks read the same submission, one after the other
 def read_statement(value: bytes) -> Said:
     """Read the statement in a submission's value; Rejected if it holds none of a kind that may be submitted."""
     raw = statement_in(value)
@@ -63,7 +69,9 @@ def read_statement(value: bytes) -> Said:
     if reading is None:
         raise Rejected("record.not_a_submission", found.name)
     fields = found.decode(raw)
-    return Said(found.name, fields, sha256(raw).digest(), *reading(fields))
+    topic, thread = reading(fields)
+    key = claim_key(thread, fields["sender"], fields["id"])
+    return Said(found.name, fields, sha256(raw).digest(), topic, thread, key)
 
 
 def claim_key(thread: str, sender: str, statement_id: str) -> bytes:

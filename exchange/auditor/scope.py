@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from exchange.auditor.books import Coordinates
 from exchange.auditor.claims import Claims
@@ -72,6 +72,19 @@ class Scope:
     dead_letters: dict[str, Column]
     counted: Counted = ignore
     told: Told = pass_over
+    deeper: Deeper | None = None
+
+
+class Deeper(Protocol):
+    """What a deep audit derives beyond that, for one partition number."""
+
+    def check(self, case: Case) -> str | None:
+        """Derive the verdict again; returns the detail that its dead letter must have, if that is known."""
+        ...
+
+    def finish(self) -> None:
+        """All events were checked."""
+        ...
 
 
 def expect_notice(scope: Scope, case: Case, said: Said, code: str, unreached: list[str]) -> None:

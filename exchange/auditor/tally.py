@@ -57,8 +57,10 @@ class Tally:
             cell = self._copies[key] = [0, 0, 0, 0]
         return cell
 
-    def balance(self, cut: Mapping[Position, int], findings: Findings) -> Balance:
-        """Close the books."""
+    def balance(
+        self, cut: Mapping[Position, int], findings: Findings, compared: Mapping[str, int] | None = None
+    ) -> Balance:
+        """Close the books. `compared`: by a deep audit."""
         total = Account()
         by_partition = {position: Account() for position in cut}
         by_kind: dict[str, Account] = {}
@@ -83,6 +85,7 @@ class Tally:
             dict(sorted(self.read.items())),
             findings.listed,
             dict(sorted(findings.counts.items())),
+            dict(compared) if compared is not None else None,
         )
 
 

@@ -19,6 +19,7 @@ from exchange.backbone.offsets import ends
 from exchange.errors import InvariantBroken, Unavailable
 
 SILENCE_TIMEOUT_S = 60.0
+QUEUE_KBYTES = 32_768
 
 
 class Read(NamedTuple):
@@ -74,14 +75,18 @@ def read_one(base: Config, topic: str, partition: int, offset: int) -> Read | No
     return None
 
 
-def read_to_end(base: Config, starts: Mapping[tuple[str, int], int | None]) -> Generator[list[Read], None, None]:
+def read_to_end(
+    base: Config, starts: Mapping[tuple[str, int], int | None], queue_kbytes: int = QUEUE_KBYTES
+) -> Generator[list[Read], None, None]:
     """Read the given partitions from their start offset (None: the oldest kept) to their ends, in portions.
+
+    `queue_kbytes`: how much may be fetched ahead.
 
     Raises: Unavailable when the broker stays silent for `SILENCE_TIMEOUT_S`.
     """
     if not starts:
         return
-    consumer = reader(base, enable_partition_eof=True, fetch_wait_max_ms=10)
+    consumer = reader(base, enable_partition_eof=True, fetch_wait_max_ms=10, queued_max_messages_kbytes=queue_kbytes)
     try:
         consumer.assign([_from(consumer, t, p, start) for (t, p), start in starts.items()])
         yield from _portions(consumer, set(starts))

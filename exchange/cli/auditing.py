@@ -11,11 +11,14 @@ import typer
 
 from exchange.agencies.levels import Level
 from exchange.auditor import Balance, Copies, Finding, audit, audit_hour
+from exchange.auditor.deep import Deep, Voice
 from exchange.cli import world as worlds
+from exchange.cli.ledger import folder_of, key_of
 from exchange.cli.output import ERR, NO, OUT, print_json, table
 from exchange.cli.world import World
 from exchange.local.progress import on_terminal
 from exchange.statements.hours import Hour
+from exchange.views.trace_store import TraceStore
 
 FINDINGS_SHOWN = 30
 
@@ -48,22 +51,36 @@ def run(
         str | None, typer.Option(help="Only from this hour on, and its stated books: 2026-11-25T09, in Vietnam's time.")
     ] = None,
     archive: Annotated[bool, typer.Option(help="From the beginning: also what has left the topics.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also derive every verdict, signature, leaf, tile and row again.")
+    ] = False,
+    signatures: Annotated[
+        bool, typer.Option("--signatures/--no-signatures", help="Of --deep: verify the signatures, which costs most.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Re-read the topics and balance the books; exit 1 and name what is missing or surplus if they don't.
 
     With `--hour`, also hold the books that the backbone stated for it (`exchange close-hour`) against the recount.
+    With `--deep`, whatever was deleted, reordered, altered or added in a topic, in the ledger's files or in the trace
+    store is named.
 
-    Example: `exchange audit` · `exchange audit --json | jq .holds` · `exchange audit --hour 2026-11-25T09`
+    Example: `exchange audit` · `exchange audit --deep` · `exchange audit --hour 2026-11-25T09`
     """
     world = worlds.of(context)
     if hour is not None:
+        if deep:
+            raise typer.BadParameter("--deep goes into everything; --hour into one hour")
         _hour(world, Hour.named(hour), json=json)
         return
     with on_terminal(ERR) as report:
-        report("Re-reading the topics")
-        earlier = world.volumes if archive else None
-        balance = audit(world.base, world.authority.registrar_public_key, earlier=earlier)
+        balance = audit(
+            world.base,
+            world.authority.registrar_public_key,
+            earlier=world.volumes if archive else None,
+            deep=deep_of(world, signatures=signatures) if deep else None,
+            progress=report,
+        )
     if json:
         sys.stdout.write(balance.to_json() + "\n")
     else:
@@ -92,6 +109,20 @@ def _hour(world: World, hour: Hour, *, json: bool) -> None:
         raise typer.Exit(NO)
 
 
+def deep_of(world: World, *, signatures: bool) -> Deep:
+    """All that there is to go into in a home."""
+    authority = world.authority
+    return Deep(
+        registrar=Voice.of(authority.registrar.certificate),
+        backbone=Voice.of(authority.backbone.certificate),
+        roots=[authority.root_certificate],
+        storage_keys=[authority.storage_key],
+        signatures=signatures,
+        ledger=(folder_of(world), str(key_of(world).verifier)),
+        rows=TraceStore(world.database_url).snapshot,
+    )
+
+
 def show(balance: Balance) -> None:
     """Print the books, and whatever doesn't balance."""
     kinds = {kind or "unreadable": account for kind, account in sorted(balance.by_kind.items())}
@@ -110,6 +141,8 @@ def show(balance: Balance) -> None:
     read = sum(balance.records_read.values())
     if balance.erased:
         OUT.print(f"{balance.erased:,} submissions were erased by decision; they are in no book.", highlight=False)
+    for name, count in (balance.compared or {}).items():
+        OUT.print(f"  {name.replace('_', ' ')}: {count:,}", highlight=False)
     if balance.holds:
         OUT.print(f"[bold green]The books balance.[/] {read:,} records re-read.", highlight=False)
         return

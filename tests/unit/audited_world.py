@@ -14,6 +14,7 @@ from exchange.auditor import Balance, Coordinates, Cut, reconcile
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
 from exchange.pipeline.decide import Decisions, Verdict, decision_on
+from exchange.pipeline.notices import Notary
 from exchange.pipeline.outputs import Rules
 from exchange.pipeline.routing import Router
 from exchange.pipeline.store import PartitionStore
@@ -69,6 +70,7 @@ class World:
     at: dict[str, Coordinates] = field(default_factory=dict)
     openings: dict[tuple[str, int], int] = field(default_factory=dict)
     step_ms: int = 20_000
+    notary: Notary = record
 
     def __post_init__(self) -> None:
         self._stores = {p: PartitionStore() for p in range(PARTITIONS)}
@@ -78,6 +80,9 @@ class World:
 
     def read(self, topic: str, partition: int) -> Iterator[Read]:
         return iter(self.topics.get((topic, partition), []))
+
+    def first(self, topic: str, partition: int) -> int:
+        return 0
 
     def submit(self, kind: str, fields: Fields, rejected: Rejected | None = None, *, verified: bool = True) -> Read:
         """Append a statement; `rejected`: the stub gate's verdict, with the sender proven or not."""
@@ -101,7 +106,7 @@ class World:
         """One transaction over all that is pending."""
         pending = sorted(self._pending, key=lambda one: SUBMISSION_TOPICS.index(one[0].topic))
         self._pending = []
-        rules = Rules(PARTITIONS, INBOX_PARTITIONS, BACKBONE_CODE, record, "worker-1")
+        rules = Rules(PARTITIONS, INBOX_PARTITIONS, BACKBONE_CODE, self.notary, "worker-1")
         router = Router(self.directory.latest(), INBOX_PARTITIONS)
         decisions = Decisions(rules, router, self._stores, self._positions)
         for submission, verdict in pending:

@@ -1,0 +1,298 @@
+"""The deep audit of a running exchange: all that the tests did to it holds; what is spoiled in any store is named.
+
+The topics are read once into lists, the ledger's folder is copied, and rows are changed in a transaction that is rolled
+back, so nothing is spoiled for anybody else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, LiteralString
+
+import pytest
+from psycopg import Connection, sql
+
+from exchange.agencies.levels import Level
+from exchange.auditor import Balance, Cut, KafkaSource, from_the_archive_on, reconcile, take_cut
+from exchange.auditor.books import Finding
+from exchange.auditor.deep import Deep
+from exchange.auditor.deep.rows import TABLES, RowAudit
+from exchange.auditor.findings import Findings
+from exchange.backbone.folder import Folder
+from exchange.backbone.reading import Read
+from exchange.cli.auditing import deep_of
+from exchange.cli.running import options_of
+from exchange.ledger.store import CHECKPOINT
+from exchange.local.founding import now_ms
+from exchange.statements import schema
+from exchange.statements.compose import follow_up
+from exchange.views.trace_store import TraceStore
+from tests.support.running import Exchange
+
+pytestmark = pytest.mark.integration
+
+WITHIN_S = 30
+
+
+@dataclass
+class Copied:
+    """The topics as lists, read when first asked for."""
+
+    source: KafkaSource
+    topics: dict[tuple[str, int], list[Read]] = field(default_factory=dict)
+
+    def read(self, topic: str, partition: int) -> Iterator[Read]:
+        place = (topic, partition)
+        if place not in self.topics:
+            self.topics[place] = list(self.source.read(topic, partition))
+        return iter(self.topics[place])
+
+    def first(self, topic: str, partition: int) -> int:
+        return self.source.first(topic, partition)
+
+    def copy(self) -> Copied:
+        return Copied(self.source, {place: list(log) for place, log in self.topics.items()})
+
+
+@dataclass
+class Audited:
+    """What is audited: a cut, the topics, the ledger's folder, and the trace store."""
+
+    deep: Deep
+    cut: Cut
+    topics: Copied
+    ledger: Path
+    store: TraceStore
+
+    def audit(self, topics: Copied | None = None, ledger: Path | None = None) -> Balance:
+        _, key = self.deep.ledger or (None, "")
+        deep = replace(self.deep, ledger=(Folder(ledger or self.ledger), key), counts={})
+        return reconcile(self.cut, topics or self.topics, None, deep=deep)
+
+    @contextmanager
+    def rows(self) -> Iterator[Connection[Any]]:
+        """The trace store, to be spoiled: it is put right again."""
+        with self.store.connect() as connection:
+            try:
+                yield connection
+            finally:
+                connection.rollback()
+
+    def row_findings(self, connection: Connection[Any]) -> list[Finding]:
+        findings = Findings()
+        RowAudit(connection, self.topics, self.cut, findings).run()
+        return findings.listed
+
+
+def lively(exchange: Exchange) -> None:
+    """Documents, statuses, a recall and something refused, so that the world has them all whatever ran before."""
+    sender, to = exchange.member(Level.PROVINCE, 2), [exchange.member(Level.DISTRICT, number) for number in (0, 1)]
+    first = exchange.document(sender, [one.agency.code for one in to])
+    exchange.submit("document", first, sender)
+    exchange.submit("document", first, sender)
+    exchange.submit("document", exchange.document(sender, ["@communes"]), sender)
+    exchange.submit("status", exchange.status(to[0], first, 1), to[0])
+    exchange.submit("status", exchange.status(to[0], first, 3), to[0])
+    exchange.submit("status", exchange.status(to[1], first, 15), to[1])
+    recall = follow_up(first, "recall", str(uuid.uuid4()), "Thu hồi", signed_ms=now_ms())
+    exchange.submit("document", recall, sender)
+    exchange.settle()
+    last = exchange.document(sender, [to[0].agency.code])
+    exchange.submit("document", last, sender)
+    exchange.settle()
+
+
+@pytest.fixture(scope="module")
+def audited(exchange: Exchange, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Audited]:
+    lively(exchange)
+    world = exchange.world
+    deep = deep_of(world, signatures=True)
+    assert deep.ledger is not None
+    files, _ = deep.ledger
+    cut = from_the_archive_on(take_cut(world.base, "hop"), world.volumes)
+    source = KafkaSource(world.base, earlier=world.volumes)
+    topics = Copied(source)
+    events = sum(
+        len(schema("trace").decode(read.value)["events"])
+        for partition in range(cut.partitions)
+        for read in topics.read("trace", partition)
+    )
+    store = TraceStore(world.database_url)
+    ends = {p: log[-1].offset + 1 for (_, p), log in topics.topics.items() if log}
+
+    def has_caught_up() -> bool:
+        note = files.read(CHECKPOINT)
+        return note is not None and int(note.split(b"\n")[1]) >= events and store.offsets("trace") == ends
+
+    deadline = time.monotonic() + WITHIN_S
+    while not has_caught_up():
+        assert time.monotonic() < deadline, "ledger or trace store didn't catch up"
+        time.sleep(0.1)
+    ledger = tmp_path_factory.mktemp("copied") / "ledger"
+    shutil.copytree(world.home.folder / "ledger", ledger)
+    try:
+        yield Audited(deep, cut, topics, ledger, store)
+    finally:
+        source.close()
+
+
+def test_everything_that_happened_so_far_holds(audited: Audited) -> None:
+    balance = audited.audit()
+    assert balance.findings == []
+    assert balance.holds
+    compared = balance.compared or {}
+    assert compared["signatures"] >= balance.total.records.accepted
+    assert compared["leaves"] >= balance.total.records.submitted - balance.total.records.in_flight
+    assert compared["rows"] > compared["leaves"]
+
+
+def test_the_command(exchange: Exchange, audited: Audited) -> None:
+    assert audited.cut
+    options = options_of(exchange.world)
+    command = [sys.executable, "-m", "exchange", *options, "audit", "--archive", "--deep", "--no-signatures", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
+    told = json.loads(ran.stdout)
+    assert told["holds"]
+    assert told["compared"]["leaves"] > 0
+    assert "signatures" not in told["compared"]
+
+
+# The topics of the real exchange; `tests/unit/test_audit_deep.py` goes through every record of a small one.
+
+
+@pytest.mark.parametrize("topic", ["documents", "statuses", "inbox.district", "trace", "store", "dead-letters"])
+def test_a_record_is_gone(audited: Audited, topic: str) -> None:
+    topics = audited.topics.copy()
+    log = max((log for (name, _), log in topics.topics.items() if name == topic), key=len)
+    cut = audited.cut.next_offsets.get((topic, log[0].partition), 1 << 60)
+    gone = log.pop(next(place for place in range(len(log) - 1, -1, -1) if log[place].offset < cut))
+    balance = audited.audit(topics)
+    assert not balance.holds
+    own = gone[:3]
+    if topic in {"inbox.district", "dead-letters"}:
+        fields = schema("delivery" if topic.startswith("inbox") else "dead_letter").decode(gone.value)
+        own = (fields["topic"], fields["partition"], fields["offset"])
+    named = [one for one in balance.findings if one.at == own or f"{gone.topic}/{gone.partition}" in one.sentence]
+    assert named or topic == "store", balance.findings[:5]
+
+
+def test_the_order_and_a_tile(audited: Audited, tmp_path: Path) -> None:
+    topics = audited.topics.copy()
+    log = topics.topics["ledger.order", 0]
+    fields = schema("ledger_order").decode(log[0].value)
+    entries = bytes(32) + fields["entries"][32:]
+    log[0] = log[0]._replace(value=schema("ledger_order").encode({**fields, "entries": entries}))
+    found = audited.audit(topics).findings
+    assert ("audit.altered_order", log[0][:3]) in [(one.code, tuple(one.at)) for one in found], found[:5]
+    spoiled = tmp_path / "ledger"
+    shutil.copytree(audited.ledger, spoiled)
+    tile = min(spoiled.glob("tile/0/000*"))
+    tile = tile if tile.is_file() else max(tile.iterdir(), key=lambda path: int(path.name))
+    tile.write_bytes(bytes(32) + tile.read_bytes()[32:])
+    found = audited.audit(ledger=spoiled).findings
+    assert ("audit.altered_tile", ("tile/0/000", 0, 0)) in [(one.code, tuple(one.at)) for one in found]
+
+
+# The trace store.
+
+_ONE: LiteralString = (
+    " WHERE (source_topic, partition, source_offset) = "
+    "(SELECT source_topic, partition, source_offset FROM {table} ORDER BY 1, 2, 3 LIMIT 1)"
+)
+_CHANGES: dict[str, LiteralString] = {
+    "text": "UPDATE {table} SET {column} = coalesce({column}, '') || 'x'",
+    "integer": "UPDATE {table} SET {column} = coalesce({column}, 0) + 1000000",
+    "bigint": "UPDATE {table} SET {column} = coalesce({column}, 0) + 1000000",
+    "bytea": "UPDATE {table} SET {column} = coalesce({column}, ''::bytea) || '\\x00'::bytea",
+    "boolean": "UPDATE {table} SET {column} = NOT coalesce({column}, false)",
+}
+"""A column's value changed, by its type."""
+
+_CASES: dict[str, tuple[LiteralString, set[str]]] = {
+    "deleted": ("DELETE FROM {table}", {"audit.missing_row"}),
+    "moved": ("UPDATE {table} SET source_offset = 1000000", {"audit.missing_row", "audit.surplus_row"}),
+    "of no source": ("UPDATE {table} SET source_topic = 'elsewhere'", {"audit.missing_row", "audit.surplus_row"}),
+}
+
+
+def spoil(connection: Connection[Any], table: str, change: LiteralString, column: str = "recipient") -> None:
+    """Change the rows of the first submission that a table has rows of."""
+    query = sql.SQL(change + _ONE).format(table=sql.Identifier(table), column=sql.Identifier(column))
+    assert connection.execute(query).rowcount > 0
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("case", _CASES)
+def test_a_row_is_deleted_or_moved(audited: Audited, table: str, case: str) -> None:
+    change, codes = _CASES[case]
+    first = sql.SQL("SELECT source_topic, partition, source_offset FROM {} ORDER BY 1, 2, 3 LIMIT 1")
+    with audited.rows() as connection:
+        assert audited.row_findings(connection) == []
+        place = connection.execute(first.format(sql.Identifier(table))).fetchone()
+        assert place is not None
+        spoil(connection, table, change)
+        found = audited.row_findings(connection)
+    assert {one.code for one in found} == codes, found[:3]
+    assert (f"{table}.{place[0]}", place[1], place[2]) in [tuple(one.at) for one in found], found[:3]
+
+
+def test_a_row_is_altered(audited: Audited) -> None:
+    """In any column, which is said."""
+    with audited.rows() as connection:
+        columns = connection.execute(
+            "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = %s",
+            [audited.store.schema],
+        ).fetchall()
+    checked = 0
+    for table, name, kind in columns:
+        is_key = name in {"source_topic", "partition", "source_offset"} or (table, name) == ("deliveries", "recipient")
+        if table not in TABLES or is_key or name in {"terms", "delay_ms"}:  # made of the others
+            continue
+        with audited.rows() as connection:
+            spoil(connection, table, _CHANGES[kind], name)
+            found = audited.row_findings(connection)
+        assert {one.code for one in found} == {"audit.altered_row"}, (table, name, found[:3])
+        assert all(f" {name} " in one.sentence for one in found), (name, found[:3])
+        checked += 1
+    assert checked == sum(map(len, TABLES.values())) - len(TABLES) - 1
+
+
+def test_a_store_that_says_that_it_is_further_than_the_trace(audited: Audited) -> None:
+    with audited.rows() as connection:
+        connection.execute("UPDATE offsets SET next_offset = next_offset + 1000000")
+        found = audited.row_findings(connection)
+    assert {(one.code, one.at.topic) for one in found} == {("audit.altered_row", "offsets")}
+    with audited.rows() as connection:
+        connection.execute("INSERT INTO offsets VALUES ('elsewhere', 0, 1)")
+        assert [one.code for one in audited.row_findings(connection)] == ["audit.surplus_row"]
+
+
+def test_a_store_that_lags_is_not_blamed(audited: Audited) -> None:
+    """Rows of the last trace record (of one that moves no earlier copy) aren't there; the store says so."""
+    traces = [(place[1], log[-1]) for place, log in audited.topics.topics.items() if place[0] == "trace" and log]
+    partition, last, record = next(
+        (partition, last, record)
+        for partition, last in traces
+        for record in [schema("trace").decode(last.value)]
+        if not any(event["status"] or (event["summary"] or {}).get("business", "new") != "new"
+                   for event in record["events"])
+    )  # fmt: skip
+    with audited.rows() as connection:
+        for event in record["events"]:
+            for table in TABLES:
+                one = "DELETE FROM {} WHERE source_topic = %s AND partition = %s AND source_offset = %s"
+                connection.execute(
+                    sql.SQL(one).format(sql.Identifier(table)), [record["topic"], partition, event["offset"]]
+                )
+        connection.execute("UPDATE offsets SET next_offset = %s WHERE partition = %s", [last.offset, partition])
+        assert audited.row_findings(connection) == []
