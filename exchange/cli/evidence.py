@@ -68,7 +68,7 @@ _WORDS = {
 
 _RESERVATIONS = {
     "stamp.none": "no time-stamp: all was judged as of now",
-    "revocation.provisional": "revocation provisional: no list in the file is newer than what was signed",
+    "revocation.provisional": "revocation provisional: no list here is newer; export it again after the next",
     "certificate.ended": "a signer's certificate ended before the time-stamp: only the exchange says it was in time",
 }
 

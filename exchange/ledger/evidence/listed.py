@@ -17,7 +17,7 @@ from exchange.agencies import parse_code
 from exchange.agencies.entries import Agency, CertificateEntry, Leader, RevocationList
 from exchange.agencies.levels import Level
 from exchange.errors import Rejected
-from exchange.signatures.certificates import UNREADABLE, Certificate, is_issued_by, milliseconds, parse
+from exchange.signatures.certificates import UNREADABLE, Certificate, milliseconds, parse
 from exchange.signatures.signers import Role
 
 
@@ -30,7 +30,12 @@ class Listed:
         self._leaders: dict[str, str] = {}
         for der in certificates:
             self._add(der, parse(der))
-        self._lists = _newest(lists, [parse(entry.certificate) for entry in self.authorities()])
+        authorities = [parse(entry.certificate) for entry in self.authorities()]
+        self._lists = _newest(lists, authorities)
+        self._list_ms: dict[bytes, int] = {}
+        for one in authorities:
+            made_ms = self._lists.get(one.fingerprint.hex(), (0,))[0]
+            self._list_ms[one.subject] = min(made_ms, self._list_ms.get(one.subject, made_ms))
 
     def certificate(self, fingerprint: bytes) -> CertificateEntry | None:
         """By SHA-256."""
@@ -44,14 +49,9 @@ class Listed:
         """The newest list of an issuer: it says more than any older one."""
         return self._lists.get(issuer, (0, None))[1]
 
-    def list_ms_of(self, fingerprint: bytes) -> int:
-        """When the newest list that covers this certificate was made; 0 without one."""
-        child = parse(self._certificates[fingerprint].certificate)
-        issuers = (parse(entry.certificate) for entry in self.authorities())
-        found = (
-            self._lists.get(issuer.fingerprint.hex(), (0,))[0] for issuer in issuers if is_issued_by(child, issuer)
-        )
-        return max(found, default=0)
+    def list_ms_of(self, issuer: bytes) -> int:
+        """When the newest list of whoever has this name (DER) was made; 0 without one. Of several, the oldest."""
+        return self._list_ms.get(issuer, 0)
 
     def agency(self, code: str) -> Agency | None:
         """The agency that a certificate's code spells."""

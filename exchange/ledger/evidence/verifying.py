@@ -221,11 +221,10 @@ def _check_signers(case: _Case, record: Fields, told: Told) -> None:
     trust, listed = case.trusted
     at_ms = told.event["append_ms"]
     for signature in record["signatures"]:
-        fingerprint = signature["certificate"]
-        signer = trust.signer(fingerprint, at_ms)
-        if listed.list_ms_of(fingerprint) < at_ms:
+        certificate = trust.signer(signature["certificate"], at_ms).certificate
+        if listed.list_ms_of(certificate.issuer) < at_ms:
             case.reservations[PROVISIONAL] = None
-        if signer.certificate.not_after_ms < case.at_ms:
+        if certificate.not_after_ms < case.at_ms:
             case.reservations["certificate.ended"] = None
 
 
