@@ -62,6 +62,7 @@ _WORDS = {
     "certificates": "the certificates chain to the root, valid and unrevoked then",
     "signature": "the sender's signature is over the statement",
     "receipts": "every receipt is signed by its agency",
+    "promises": "what the exchange promised of it, and of deadlines, is signed by it",
     "rest": "page and guide say what the proofs say",
 }
 

@@ -15,6 +15,7 @@ from cryptography import x509
 
 from exchange.agencies.levels import Level
 from exchange.cli.attesting import own_stamper
+from exchange.cli.promised import promised
 from exchange.ledger.attesting import AttestorServer
 from exchange.local.founding import now_ms
 from exchange.local.waiting import wait_until
@@ -50,7 +51,9 @@ def acknowledged_document(exchange: Exchange) -> dict[str, Any]:
 
     def is_stored() -> bool:
         found = trace(store, fields["id"])
-        return found is not None and len(found.steps) == 2 and len(found.duplicates) == 1
+        if found is None or len(found.steps) != 2 or len(found.duplicates) != 1:
+            return False
+        return promised(exchange.world.base, found).promise is not None
 
     assert wait_until(is_stored, 60)
     return fields
@@ -63,7 +66,7 @@ def test_export_and_verify_offline(exchange: Exchange, tmp_path: Path) -> None:
     run(home, "evidence", "export", fields["id"], "-o", str(file))
     checked = ("evidence", "verify", str(file), "--trust", str(root), "--ledger-key", str(vkey))
     shown = run(nowhere, *checked).decode()
-    assert shown.count("✓") == 11
+    assert shown.count("✓") == 12
     assert "It holds" in shown
     assert not nowhere.exists()
     answer = json.loads(run(nowhere, *checked, "--json"))
@@ -72,6 +75,7 @@ def test_export_and_verify_offline(exchange: Exchange, tmp_path: Path) -> None:
     notes = {step["name"]: step["note"] for step in answer["steps"]}
     assert notes["events"] == "4 events"
     assert notes["receipts"] == "2 signed"
+    assert notes["promises"] == "1 promised, 0 had not answered when it was due"
     certificate = x509.load_pem_x509_certificate(root.read_bytes())
     assert independent_verifier.verify(file.read_bytes(), certificate, vkey.read_text().strip(), now_ms())
     # A byte changed; another's key.

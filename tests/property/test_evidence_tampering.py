@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography import x509
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from exchange.agencies import BACKBONE_CODE
 from exchange.errors import Misconfigured, Rejected
 from exchange.ledger.evidence import FAILED, GOOD, NOT_REACHED, Anchors, Step, contents, renew, verify
 from exchange.ledger.evidence.archive import pack, unpack
@@ -21,9 +23,9 @@ from exchange.ledger.evidence.contents import ProvedEvent, Said
 from exchange.ledger.evidence.verifying import CHECKLIST
 from exchange.ledger.notes import NoteKey, VerifierKey
 from tests.support import independent_verifier
-from tests.support.evidence_world import CHECKED_MS, LOG, STAMPED_MS, WITNESS, Made, make
+from tests.support.evidence_world import CHECKED_MS, LOG, SILENT, STAMPED_MS, WITNESS, Made, make, promised
 from tests.support.independent_verifier import Refused
-from tests.support.signing import NOW_MS, World
+from tests.support.signing import NOW_MS, OTHER, World
 from tests.support.stamping import stamper
 
 Change = Callable[[bytes], bytes]
@@ -34,8 +36,9 @@ PROVING = {
     contents.RECORD: {"parts", "acceptance", "certificates", "signature"},
     contents.EVENTS: {"parts", "events"},
     contents.RECEIPTS: {"parts", "receipts"},
-    contents.CERTIFICATES: {"parts", "certificates", "signature", "receipts", "rest"},
-    contents.LISTS: {"parts", "certificates", "receipts"},
+    contents.PROMISES: {"parts", "promises"},
+    contents.CERTIFICATES: {"parts", "certificates", "signature", "receipts", "promises", "rest"},
+    contents.LISTS: {"parts", "certificates", "receipts", "promises"},
 }
 """With the manifest made to fit, where a changed byte of each proving part may be found at the earliest."""
 
@@ -291,3 +294,48 @@ def test_every_part_is_needed(made: Made) -> None:
         assert step.name in {"parts", "rest"}, name
     parts = unpack(made.file) | {"more.txt": sha256(b"").digest()}
     assert failed(refitted(parts), made.anchors).name == "rest"
+
+
+def test_a_promise_and_a_lapse_are_in_the_file_and_on_its_page(made: Made) -> None:
+    verdict = verify(made.file, made.anchors, CHECKED_MS)
+    [step] = [step for step in verdict.steps if step.name == "promises"]
+    assert step.note == "1 promised, 1 had not answered when it was due"
+    assert [word.name for word in verdict.require().promised] == ["promise", "lapse"]
+    assert f"{SILENT}: chưa có biên nhận khi đến hạn" in unpack(made.file)[contents.PAGE].decode()
+    without = assemble({**made.sources, contents.PROMISES: b""})
+    assert verify(without, made.anchors, CHECKED_MS).holds
+    assert independent(made, without) == independent(made, made.file)
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"trace_index": 1}, "promise.other_event"),
+        ({"outcome": "rejected"}, "promise.other_event"),
+        ({"sha256": bytes(32)}, "promise.other_event"),
+        ({"recipient": OTHER}, "lapse.contradicted"),
+        ({"recipient": "H99"}, "lapse.other_document"),
+        ({"deadline_ms": NOW_MS}, "lapse.other_document"),
+        ({"thread": "another"}, "lapse.other_document"),
+    ],
+)
+def test_what_the_backbone_signed_about_something_else_proves_nothing(
+    made: Made, changed: dict[str, Any], code: str
+) -> None:
+    lines = contents.write_lines(promised(made.world, made.document_events, **changed))
+    false = assemble({**made.sources, contents.PROMISES: lines})
+    step = failed(false, made.anchors)
+    assert (step.name, step.code) == ("promises", code)
+    with pytest.raises(Refused) as caught:
+        independent(made, false)
+    assert caught.value.step == 11
+
+
+def test_what_somebody_else_signed_is_no_promise(made: Made) -> None:
+    for signer in (made.world.other_seal, replace(made.world.other_seal, agency=BACKBONE_CODE)):
+        lines = contents.write_lines(promised(made.world, made.document_events, signer=signer))
+        false = assemble({**made.sources, contents.PROMISES: lines})
+        assert failed(false, made.anchors).code == "promise.not_the_backbones"
+        with pytest.raises(Refused) as caught:
+            independent(made, false)
+        assert caught.value.step == 11

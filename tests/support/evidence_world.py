@@ -15,15 +15,17 @@ from exchange.backbone.folder import Folder
 from exchange.ledger.checkpoint import cosign
 from exchange.ledger.evidence import Anchors, contents
 from exchange.ledger.evidence.assembling import assemble
-from exchange.ledger.evidence.contents import ProvedEvent, Said
+from exchange.ledger.evidence.contents import Promised, ProvedEvent, Said
 from exchange.ledger.leaves import leaves, salted
 from exchange.ledger.notes import COSIGNATURE, NoteKey
 from exchange.ledger.order import Order, Taken
+from exchange.ledger.promises.deadlines import Deadlines, deadline_of
+from exchange.ledger.promises.saying import Batch, decode, promises, taken_out
 from exchange.ledger.store import CHECKPOINT, LedgerStore, tile_reader
 from exchange.ledger.tree import TileTree
 from exchange.local.issuing import Issued, KeyKind
 from exchange.signatures import sign_batch, sign_record
-from exchange.statements import KINDS, Fields, schema
+from exchange.statements import KINDS, Fields, identify, schema
 from exchange.statements.compose import encode, status
 from tests.support import traces
 from tests.support.signing import NOW_MS, OTHER, SENDER, World
@@ -36,6 +38,8 @@ STAMPED_MS = NOW_MS + 30_000
 
 LOG, WITNESS = NoteKey.generate("ledger.test/1"), NoteKey.generate("witness.test/1", COSIGNATURE)
 DOCUMENT_ID = "2026-1"
+DUE, SILENT = 20_464, "H40"
+"""Due some days later (2026-01-11); this recipient never answers."""
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Made:
     anchors: Anchors
     status_fields: Fields
     document_fields: Fields
+    document_events: list[dict[str, Any]]
 
 
 def make(
@@ -83,7 +88,8 @@ def make(
     ]
     sources = _ledger(folder, events, wanted=[(1, 0), (1, 1), (2, 0)], receipt=receipt)
     sources |= {contents.STATEMENT: raw, contents.RECORD: record}
-    certificates = [seal, *([world.leader] if leader else []), world.other_seal]
+    sources[contents.PROMISES] = contents.write_lines(promised(world, events[1]))
+    certificates = [seal, *([world.leader] if leader else []), world.other_seal, world.authority.backbone]
     issuing = world.authority.issuing_certificate
     ders = [one.certificate for one in certificates] + [issuing]
     sources[contents.CERTIFICATES] = contents.write_pem(contents.CERTIFICATE_LABEL, ders)
@@ -93,7 +99,7 @@ def make(
         digest = sha256(sources[contents.CHECKPOINT]).digest()
         sources[contents.CHECKPOINT_STAMP] = stamper(world.authority, STAMPED_MS).grant(digest)
     anchors = Anchors.plain([world.authority.root_certificate], LOG.verifier)
-    return Made(world, sources, assemble(sources), anchors, said, fields)
+    return Made(world, sources, assemble(sources), anchors, said, fields, events[1])
 
 
 def _signer(world: World) -> dict[str, str]:
@@ -103,8 +109,32 @@ def _signer(world: World) -> dict[str, str]:
 
 def _document_event(fields: Fields, raw: bytes, seal: Issued) -> dict[str, Any]:
     return traces.accepted(
-        0, SENDER, fields["id"], [OTHER], append_ms=NOW_MS, sha256=sha256(raw).digest(), certificate=seal.fingerprint
+        0, SENDER, fields["id"], [OTHER, SILENT], append_ms=NOW_MS, sha256=sha256(raw).digest(),
+        certificate=seal.fingerprint, summary=traces.summary(due=DUE),
     )  # fmt: skip
+
+
+def promised(
+    world: World, events: list[dict[str, Any]], signer: Issued | None = None, **changed: object
+) -> list[Promised]:
+    """The backbone's promise about the first of these events, of partition 1, and a lapse of `SILENT`.
+
+    `signer`: another than the backbone; `changed`: of what they say.
+    """
+    by = signer or world.authority.backbone
+    words = list(promises({"topic": "documents", "partition": 1, "events": events}, 0, by.agency, NOW_MS + 500))
+    deadlines = Deadlines()
+    deadlines.take("documents", events[0])
+    words += [lapse.statement for lapse in deadlines.lapses(deadline_of(DUE), by.agency, 1, 4)]
+    words = [_changed(word, changed) for word in words]
+    signed = decode(Batch(1, 0, 1, words).sign(by.signing_key, by.agency, NOW_MS + 500, "promises").value)
+    return [Promised(taken_out(signed, place)) for place in (0, len(words) - 1)]
+
+
+def _changed(word: bytes, changed: dict[str, object]) -> bytes:
+    found = identify(word)
+    fields = found.decode(word)
+    return found.encode(fields | {name: value for name, value in changed.items() if name in fields})
 
 
 def _status_event(said: Fields, document: Fields, seal: Issued) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A second verifier of evidence files, written from ``docs/evidence-format.md`` alone: it imports nothing of ours.
 
-It shows neither page nor guide to anybody, so step 11 is left out, as that page allows. Raises `Refused` with the
+It shows neither page nor guide to anybody, so step 12 is left out, as that page allows. Raises `Refused` with the
 number of the step. Time-stamps are read and verified by the library ``rfc3161-client``, which our own code doesn't use.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 import fastavro
 import rfc3161_client as rfc3161
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -28,12 +28,15 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 SKEW_MS = 300_000
 PROVING = ("checkpoint.txt", "statement.avro", "record.avro", "events.jsonl", "receipts.jsonl",
-           "certificates.pem", "lists.pem")  # fmt: skip
+           "promises.jsonl", "certificates.pem", "lists.pem")  # fmt: skip
 DIGESTS = {
     f"2.16.840.1.101.3.4.2.{number}": digest
     for number, digest in enumerate((hashlib.sha256, hashlib.sha384, hashlib.sha512), 1)
 }
-ERRORS = (ValueError, KeyError, IndexError, TypeError, EOFError, StopIteration, InvalidSignature, struct.error)
+ERRORS = (
+    ValueError, KeyError, IndexError, TypeError, EOFError, StopIteration, struct.error, InvalidSignature,
+    UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion,
+)  # fmt: skip
 
 
 class Refused(Exception):
@@ -57,7 +60,7 @@ def verify(
     stamp_roots: Sequence[x509.Certificate] = (),
     witnesses: Sequence[str] = (),
 ) -> str:
-    """Go through steps 1 to 10; returns the statement's digest. `stamp_roots`: if not `root`."""
+    """Go through steps 1 to 11; returns the statement's digest. `stamp_roots`: if not `root`."""
     step = 1
     try:
         parts = dict(archive(data))
@@ -72,11 +75,12 @@ def verify(
             cosigned(parts["checkpoint.txt"], witness)
         step = 6
         events = {line["index"]: line for line in map(json.loads, parts["events.jsonl"].splitlines())}
-        leaves = {}
+        leaves, places = {}, {}
         for index, line in events.items():
             entry = sha(base64.b64decode(line["salt"]), base64.b64decode(line["leaf"]))
             demand(climb(sha(b"\0", entry), index, size, line["path"]) == top, "another root")
-            leaves[index] = avro(base64.b64decode(line["leaf"]), "ledger_leaf")["event"]
+            places[index] = avro(base64.b64decode(line["leaf"]), "ledger_leaf")
+            leaves[index] = places[index]["event"]
             demand(leaves[index]["append_ms"] <= at_ms + SKEW_MS, "later than its stamp")
         step = 7
         statement, record = parts["statement.avro"], avro(parts["record.avro"], "record")
@@ -95,6 +99,10 @@ def verify(
         check_record(record, fields["sender"], leader, accepted, trust)
         step = 10
         check_receipts(parts["receipts.jsonl"], leaves, accepted, trust)
+        step = 11
+        [place] = [one for one in places.values() if one["event"] is accepted]
+        for line in parts["promises.jsonl"].splitlines():
+            check_promised(avro(base64.b64decode(json.loads(line)["record"]), "record"), place, leaves, trust)
     except ERRORS as exc:
         raise Refused(step, repr(exc)) from exc
     return digest.hex()
@@ -324,6 +332,42 @@ def check_signature(key: Any, algorithm: str, value: bytes, content: bytes) -> N
         key.verify(value, content)
     else:
         raise ValueError(f"{algorithm}: not in these tests")
+
+
+def check_promised(
+    record: dict[str, Any], place: dict[str, Any], leaves: dict[int, dict[str, Any]], trust: Certificates
+) -> None:
+    event = place["event"]
+    [signature] = record["signatures"]
+    certificate = trust.check(signature["certificate"], event["append_ms"])
+    demand(named(certificate, NameOID.ORGANIZATION_IDENTIFIER) == "G00.AXIS", "not the backbone")
+    batch = avro(signature["batch"]["statement"], "batch")
+    demand((batch["sender"], batch["certificate"]) == ("G00.AXIS", signature["certificate"]), "the batch")
+    top = climb(sha(b"\0", record["statement"]), signature["batch"]["index"], batch["size"], signature["batch"]["path"])
+    demand(top == batch["root"], "not in the batch")
+    check_signature(
+        certificate.public_key(), signature["algorithm"], signature["value"], signature["batch"]["statement"]
+    )
+    said = avro(record["statement"], "promise", "lapse")
+    demand((said["sender"], said["to"]) == ("G00.AXIS", event["sender"]), "others")
+    demand((said["topic"], said["partition"]) == (place["topic"], place["partition"]), "another place")
+    same = ["id", "sha256", "offset", "append_ms"]
+    if "included_ms" in said:
+        demand(all(said[name] == place[name] for name in ("trace_offset", "trace_index")), "another place")
+        same += ["outcome", "code", "kind", "verified"]
+    else:
+        same += ["thread"]
+        recipients = [copy["recipient"] for copy in event["deliveries"] if copy["partition"] >= 0]
+        day_ms, zone_ms = 86_400_000, 25_200_000
+        demand(said["deadline_ms"] == (event["summary"]["due"] + 1) * day_ms - zone_ms, "another deadline")
+        answered = [
+            one for one in leaves.values()
+            if one["outcome"] == "accepted" and one["status"] and one["sender"] == said["recipient"]
+            and (one["status"]["document_sender"], one["status"]["document_id"]) == (event["sender"], event["id"])
+            and one["append_ms"] < said["deadline_ms"]
+        ]  # fmt: skip
+        demand(said["recipient"] in recipients and not answered, "no lapse")
+    demand(all(said[name] == event[name] for name in same), "another document")
 
 
 def check_receipts(

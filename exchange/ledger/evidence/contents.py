@@ -24,11 +24,12 @@ from exchange.ledger.tiles import HASH_BYTES
 FORMAT, VERSION = "exchange-evidence", 1
 
 MANIFEST, CHECKPOINT, STATEMENT, RECORD = "manifest.json", "checkpoint.txt", "statement.avro", "record.avro"
-EVENTS, RECEIPTS, CERTIFICATES, LISTS = "events.jsonl", "receipts.jsonl", "certificates.pem", "lists.pem"
+EVENTS, RECEIPTS, PROMISES = "events.jsonl", "receipts.jsonl", "promises.jsonl"
+CERTIFICATES, LISTS = "certificates.pem", "lists.pem"
 PAGE, README, SIGNATURES = "page.html", "README.txt", "signatures/"
 STAMPS, CHECKPOINT_STAMP = "stamps/", "stamps/checkpoint.tst"
 
-SOURCES = (CHECKPOINT, STATEMENT, RECORD, EVENTS, RECEIPTS, CERTIFICATES, LISTS)
+SOURCES = (CHECKPOINT, STATEMENT, RECORD, EVENTS, RECEIPTS, PROMISES, CERTIFICATES, LISTS)
 """The parts that prove, beside the stamps; every other part is made from them, and is compared with what they give."""
 
 STAMPS_MAX = 16
@@ -105,6 +106,22 @@ def next_stamp(number: int) -> str:
     return f"{STAMPS}{number + 1}.tst"
 
 
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What the backbone signed about the document: a promise or a lapse."""
+
+    record: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a line of ``promises.jsonl``."""
+        return {"record": _text(self.record)}
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> Promised:
+        """Read one; Rejected ``evidence.malformed``."""
+        return cls(from_base64(line["record"]))
+
+
 def manifest(parts: Mapping[str, bytes], document: Mapping[str, Any]) -> bytes:
     """The manifest of all other parts. `document`: what the file is about, as the statement and events say."""
     listed = [{"name": name, "bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in parts.items()]
@@ -133,7 +150,7 @@ def pretty(value: object) -> bytes:
         raise Rejected("evidence.malformed", "half a surrogate pair") from exc
 
 
-def write_lines(items: Iterable[ProvedEvent | Said]) -> bytes:
+def write_lines(items: Iterable[ProvedEvent | Said | Promised]) -> bytes:
     """One JSON object a line."""
     return b"".join(_compact(item.to_json()) for item in items)
 
@@ -149,6 +166,14 @@ def read_said(data: bytes) -> list[Said]:
     """Read ``receipts.jsonl``: ascending, none twice; Rejected ``evidence.*``."""
     found = [_read_as(Said, line) for line in _lines(data, RECEIPTS)]
     _check_spelling(RECEIPTS, data, found)
+    return found
+
+
+def read_promised(data: bytes) -> list[Promised]:
+    """Read ``promises.jsonl``: none twice; Rejected ``evidence.*``."""
+    found = [_read_as(Promised, line) for line in _lines(data, PROMISES)]
+    if write_lines(found) != data or len(set(found)) != len(found):
+        raise Rejected("evidence.not_canonical", PROMISES)
     return found
 
 

@@ -23,16 +23,17 @@ from exchange.ledger.attesting import kept_stamp
 from exchange.ledger.checkpoint import open_checkpoint
 from exchange.ledger.evidence import contents
 from exchange.ledger.evidence.assembling import assemble
-from exchange.ledger.evidence.contents import ProvedEvent, Said
+from exchange.ledger.evidence.contents import Promised, ProvedEvent, Said
 from exchange.ledger.leaves import leaves
 from exchange.ledger.notes import VerifierKey
 from exchange.ledger.places import NO_SALT
+from exchange.ledger.promises import PromiseFinder
 from exchange.ledger.store import CHECKPOINT, tile_reader
 from exchange.ledger.tree import TileTree
 from exchange.pipeline.books import TRACE
 from exchange.signatures import decode_record
 from exchange.signatures.certificates import is_issued_by, parse
-from exchange.statements import Fields
+from exchange.statements import Fields, identify
 
 GAP_MAX = 2_000
 """Records read past rather than sought over."""
@@ -96,7 +97,10 @@ class Exporter:
         records = self._fetch({(one.topic, one.partition, one.offset) for one in wanted})
         record = records[subject.submission[:3]]
         said = [Said(proof.index, records[event.said[:3]]) for event, proof in found if event.said is not None]
-        certificates, lists = self._authenticate([(one, records[one[:3]]) for one in wanted])
+        promised = self._promised(subject.submission, found)
+        certificates, lists = self._authenticate(
+            [(one, records[one[:3]]) for one in wanted] + [(subject.submission, one.record) for one in promised]
+        )
         fields = decode_record(record)
         return assemble(
             {
@@ -105,6 +109,7 @@ class Exporter:
                 contents.RECORD: record,
                 contents.EVENTS: contents.write_lines(proof for _, proof in found),
                 contents.RECEIPTS: contents.write_lines(said),
+                contents.PROMISES: contents.write_lines(promised),
                 contents.CERTIFICATES: contents.write_pem(contents.CERTIFICATE_LABEL, certificates),
                 contents.LISTS: contents.write_pem(contents.LIST_LABEL, lists),
             }
@@ -139,6 +144,24 @@ class Exporter:
         if checkpoint is None:
             raise Unavailable("ledger.behind", "no checkpoint covers the last event")
         return {contents.CHECKPOINT: checkpoint}
+
+    def _promised(self, submission: Submission, found: Sequence[tuple[Event, ProvedEvent]]) -> list[Promised]:
+        """What the backbone has signed by now about the acceptance, and about whoever let its deadline pass."""
+        finder = PromiseFinder(self._base)
+        where = (submission.topic, submission.offset)
+        try:
+            for event, proof in found:
+                leaf = identify(proof.leaf).decode(proof.leaf)
+                told = leaf["event"]
+                if (told["outcome"], leaf["topic"], told["offset"]) == ("accepted", *where):
+                    promise = finder.promise(event.partition, event.offset, event.event)
+                    words = [] if promise is None else [promise]
+                    if told["summary"] is not None and told["summary"]["due"] is not None:
+                        words += finder.lapses(event.partition, told["summary"]["due"], leaf["topic"], told["offset"])
+                    return [Promised(word.record) for word in words]
+        finally:
+            finder.close()
+        return []
 
     def _last(self) -> bytes:
         """The newest checkpoint that is signed, cosigned or not."""

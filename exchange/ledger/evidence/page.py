@@ -49,6 +49,8 @@ def page(story: Story) -> bytes:
                                                       _rows(map(_event, story.events)))),
         _section("Biên nhận đã ký", "Signed receipts", _table(("Giờ VN · Time", "Đơn vị · Agency", "Mã · Code"),
                                                               _rows(_receipts(story)))),
+        _section("Cam kết của trục", "What the exchange signed", _table(("Giờ VN · Time", "Nội dung · What"),
+                                                                       _rows(_promised(story)))),
         _section("Sổ cái", "The ledger", _table((), _ledger(story))),
         _section("Kiểm tra", "How to check", "<p>Xem README.txt: chỉ cần <code>openssl</code> và 15 dòng Python. "
                  "<i>See README.txt: nothing but <code>openssl</code> and 15 lines of Python.</i></p>"),
@@ -98,6 +100,16 @@ def _receipts(story: Story) -> Iterable[Sequence[str]]:
         code = status["code"]
         words = f"{code:02d} {_STATUSES.get(code, '')} · {CODES.get(code, '')}"
         yield clock(told.event["append_ms"]), told.event["sender"], f"{words} {status['reason']}".strip()
+
+
+def _promised(story: Story) -> Iterable[Sequence[str]]:
+    for word in story.promised:
+        fields = word.fields
+        if word.name == "promise":
+            yield clock(fields["included_ms"]), "có trong sổ cái chậm nhất lúc này · in the ledger by then"
+        else:
+            what = "chưa có biên nhận khi đến hạn · had not answered when it was due"
+            yield clock(fields["deadline_ms"]), f"{fields['recipient']}: {what}"
 
 
 def _ledger(story: Story) -> Iterable[Sequence[str]]:

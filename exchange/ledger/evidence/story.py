@@ -15,6 +15,7 @@ from exchange.ledger.evidence import contents
 from exchange.ledger.evidence.contents import ProvedEvent, Said
 from exchange.ledger.notes import parse_note
 from exchange.signatures import decode_record
+from exchange.signatures.envelope import OWN_WORD
 from exchange.statements import KINDS, Fields, Statement, identify
 
 LEAF = "ledger_leaf"
@@ -35,10 +36,20 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A promise or a lapse (`name`) of the backbone's: the record that proves it, its signer, and what it says."""
+
+    name: str
+    record: bytes
+    certificate: bytes
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """The whole file. `accepted`: the event that took the document in; `said`: with the event of each.
 
-    `stamps`: the time-stamps by their names, oldest first.
+    `promised`: what the backbone signed about it; `stamps`: the time-stamps by their names, oldest first.
     """
 
     statement: Statement
@@ -50,6 +61,7 @@ class Story:
     said: tuple[tuple[Said, Told], ...]
     certificates: tuple[bytes, ...]
     lists: tuple[bytes, ...]
+    promised: tuple[Word, ...]
     stamps: Mapping[str, bytes]
 
     @property
@@ -98,6 +110,7 @@ def read_story(parts: Mapping[str, bytes]) -> Story:
             contents.read_pem(contents.CERTIFICATES, contents.CERTIFICATE_LABEL, parts[contents.CERTIFICATES])
         ),
         lists=tuple(contents.read_pem(contents.LISTS, contents.LIST_LABEL, parts[contents.LISTS])),
+        promised=tuple(_word(one.record) for one in contents.read_promised(parts[contents.PROMISES])),
         stamps={name: parts[name] for name in contents.stamp_names(parts)},
     )
 
@@ -108,6 +121,14 @@ def _statement(raw: bytes) -> Statement:
     if kind is None:
         raise Rejected("statement.kind_not_accepted", found.name)
     return Statement(kind, found.decode(raw), raw, sha256(raw).digest())
+
+
+def _word(record: bytes) -> Word:
+    signed = decode_record(record, OWN_WORD)
+    found = identify(signed["statement"])
+    if found.name not in {"promise", "lapse"}:
+        raise Rejected("evidence.malformed", f"a {found.name} among the promises")
+    return Word(found.name, record, signed["signatures"][0]["certificate"], found.decode(signed["statement"]))
 
 
 def _leaf(leaf: bytes) -> Fields:

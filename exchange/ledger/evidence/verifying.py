@@ -23,6 +23,7 @@ from exchange.ledger.evidence.anchors import Anchors
 from exchange.ledger.evidence.archive import unpack
 from exchange.ledger.evidence.assembling import whole
 from exchange.ledger.evidence.listed import Listed
+from exchange.ledger.evidence.promised import check_promised
 from exchange.ledger.evidence.stamped import SKEW_MS_MAX, Chain, check_chain
 from exchange.ledger.evidence.story import Story, Told, read_story
 from exchange.ledger.leaves import salted
@@ -255,8 +256,14 @@ def _check_receipts(case: _Case) -> str:
     return f"{len(story.said):,} signed"
 
 
+def _check_promises(case: _Case) -> str:
+    """11. What the backbone promised of the acceptance, and of deadlines, is its own word and about this one."""
+    trust, _ = case.trusted
+    return check_promised(case.told, trust)
+
+
 def _check_rest(case: _Case) -> str:
-    """11. Page, guide, signature files and manifest say what the proving parts say, byte for byte."""
+    """12. Page, guide, signature files and manifest say what the proving parts say, byte for byte."""
     made = whole(case.parts, case.told)
     for name in {**made, **case.parts}:
         if made.get(name) != case.parts.get(name):
@@ -297,6 +304,7 @@ CHECKLIST: Sequence[tuple[str, Callable[[_Case], str]]] = (
     ("certificates", _check_certificates),
     ("signature", _check_signature),
     ("receipts", _check_receipts),
+    ("promises", _check_promises),
     ("rest", _check_rest),
 )
 """The steps, in order."""
