@@ -33,6 +33,9 @@ CHECK_EVERY_S = 10.0
 CLOCKS_MS = 30_000
 """Our clock and the backbone's may differ by so much before a promise counts as broken."""
 
+UNPROVED_S_MAX = 600.0
+"""Whoever gives no proof for so long has none."""
+
 PROOF_MAX = 128
 _SAME = ("topic", "partition")
 _SAME_EVENT = ("offset", "append_ms", "outcome", "code", "kind", "verified", "id", "sha256")
@@ -41,7 +44,8 @@ _SAME_EVENT = ("offset", "append_ms", "outcome", "code", "kind", "verified", "id
 class LedgerBroken(InvariantBroken):
     """The exchange contradicted itself, or broke a promise: keep `evidence`, and take it to the auditors.
 
-    `code`: ``ledger.inconsistent``, ``ledger.not_its_key``, ``ledger.promise_broken``, ``ledger.other_event``.
+    `code`: ``ledger.inconsistent``, ``ledger.unproved``, ``ledger.not_its_key``, ``ledger.promise_broken``,
+    ``ledger.other_event``.
     """
 
     def __init__(self, code: str, detail: str, evidence: Path) -> None:
@@ -67,6 +71,7 @@ class Watching:
         self._last = ""
         self._checked = -check_every_s
         self._is_asking = False
+        self._unproved_since: float | None = None
         session.seen = self.saw
 
     @property
@@ -75,7 +80,11 @@ class Watching:
         return self._kept
 
     def saw(self, header: str) -> None:
-        """Take in the checkpoint of an answer (base64; empty: none). Raises: LedgerBroken, Unavailable."""
+        """Take in the checkpoint of an answer (base64; empty: none).
+
+        One that can't be proved now is left for the next answer, for `UNPROVED_S_MAX` at most.
+        Raises: LedgerBroken.
+        """
         if not header or header == self._last or self._is_asking:
             return
         self._is_asking = True
@@ -87,13 +96,24 @@ class Watching:
             found = self.take(note)
             if found == self._kept:  # else it is still to be proved, when that is due
                 self._last = header
+                self._unproved_since = None
+        except Unavailable as exc:
+            self._wait_for_proof(exc, header)
         finally:
             self._is_asking = False
+
+    def _wait_for_proof(self, exc: Unavailable, header: str) -> None:
+        now = time.monotonic()
+        if self._unproved_since is None:
+            self._unproved_since = now
+        elif now - self._unproved_since > UNPROVED_S_MAX:
+            raise self._broken("ledger.unproved", f"no proof for {UNPROVED_S_MAX:.0f} s: {exc}", header) from exc
 
     def take(self, note: bytes, *, now: bool = False) -> Checkpoint:
         """Check a signed checkpoint against the one kept, and keep the larger. `now`: however recent the last check.
 
-        Raises: LedgerBroken ``ledger.not_its_key``, ``ledger.inconsistent``; Unavailable.
+        Raises: LedgerBroken ``ledger.not_its_key``, ``ledger.inconsistent``; Unavailable, also where the gateway has
+            seen less of the ledger than we have.
         """
         found = self._opened(note)
         kept = self._kept
@@ -149,6 +169,8 @@ class Watching:
         except (Rejected, KeyError, ValueError, TypeError) as exc:
             if isinstance(exc, GatewayRefused) and exc.code != "ledger.size":
                 raise
+            if isinstance(exc, GatewayRefused) and larger == self._kept:  # it can't know of our tree yet
+                raise Unavailable("ledger.behind", f"the gateway shows {smaller.size} leaves") from exc
             shown = {"kept": self._read("checkpoint"), "shown": note.decode(errors="replace")}
             raise self._broken("ledger.inconsistent", f"{smaller.size} and {larger.size} leaves: {exc}", shown) from exc
 
