@@ -121,3 +121,12 @@ def test_the_commands_say_no_by_their_exit_codes(exchange: Exchange) -> None:
     code, said, _ = run(exchange, "audit", "--hour", quiet, "--json")
     assert (code, json.loads(said)["findings"]) == (0, [])
     assert run(exchange, "audit", "--hour", "yesterday")[0] == 1
+
+
+def test_following_closes_the_last_hour_and_ends_when_told(exchange: Exchange) -> None:
+    command = [sys.executable, "-m", "exchange", "--home", str(exchange.world.home.folder), "close-hour", "--follow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("books-")
+        process.terminate()
+        assert process.wait(60) == 0
