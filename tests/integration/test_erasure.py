@@ -19,6 +19,7 @@ from exchange.agencies.levels import Level
 from exchange.auditor import audit
 from exchange.backbone.reading import read_to_end
 from exchange.cli.archiving import archiver_of
+from exchange.cli.auditing import deep_of
 from exchange.cli.ledger import folder_of
 from exchange.cli.world import World
 from exchange.ledger import forgetting
@@ -151,3 +152,6 @@ def test_what_is_erased_is_nowhere_and_was_there_provably(exchange: Exchange, tm
     assert whole.erased == 5
     assert whole.total.records.accepted >= 3
     assert rebuild(world.base, world.database_url, earlier=partial(world.volumes.read, TRACE)).differences() == []
+    key, deep = world.authority.registrar_public_key, deep_of(world, signatures=True)
+    balance = audit(world.base, key, earlier=world.volumes, deep=deep)
+    assert balance.holds, balance.findings
