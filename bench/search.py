@@ -1,8 +1,9 @@
 """Searching five million rows of the trace as an auditor does: how long a page takes.
 
-The rows are those of a year and some days of statuses at the model's pace: documents between the real units of 2022,
-their copies and receipts, rejections. Subjects are made of words as often as words are (Zipf). They are made by SQL
-from documents that went through the projection's own functions, so the terms are its own.
+The rows are those of ten months at one document in 20 s: documents between the real units of 2022, their copies and
+receipts as `bench.given.Nation` has them, recalls, rejections. Subjects are made of words as often as words are (Zipf),
+and their terms by the projection's own function; SQL multiplies them. What is asked is each kind of filter, alone and
+with others, of things that are there and of things that aren't.
 """
 
 from __future__ import annotations

@@ -43,10 +43,10 @@ SELECT topic, partition, source_offset, recipient, level, inbox_partition,
 FROM copies;
 
 CREATE TEMPORARY TABLE terms_of AS
-SELECT m.n, ts_delete(s.terms, ARRAY['s.', 'l0']) || array_to_tsvector(ARRAY['s' || m.sender || '.',
-    'l' || m.sender_level, 'd' || to_char(to_timestamp(m.append_ms / 1000), 'YYYY-MM-DD')]) || c.terms AS terms
+SELECT m.n, ts_delete(s.terms, ARRAY['s.', 'S', 'l0']) || array_to_tsvector(ARRAY['s' || m.sender || '.',
+    'S' || split_part(m.sender, '.', 1), 'l' || m.sender_level, 'd' || to_char(to_timestamp(m.append_ms / 1000), 'YYYY-MM-DD')]) || c.terms AS terms
 FROM made m JOIN subjects s ON s.n = m.subject JOIN (
-    SELECT n, array_to_tsvector(array_agg('r' || recipient || '.') || array_agg('v' || level)
+    SELECT n, array_to_tsvector(array_agg('r' || recipient || '.') || array_agg('R' || split_part(recipient, '.', 1)) || array_agg('v' || level)
         || array_agg(CASE WHEN inbox_partition < 0 THEN 'z' ELSE 'v' || level END)) AS terms FROM copies GROUP BY n
 ) AS c ON c.n = m.n;
 
@@ -70,7 +70,7 @@ FROM (
     UNION ALL
     SELECT topic, 4 + partition, source_offset, append_ms + 1, 'rejected', r.code, 'document', sender,
         r.code <> 'signature.invalid', 'r-' || md5(n::text), '', NULL, NULL, NULL, NULL, NULL,
-        array_to_tsvector(ARRAY['s' || sender || '.', 'orejected', 'x' || r.code])
+        array_to_tsvector(ARRAY['s' || sender || '.', 'S' || split_part(sender, '.', 1), 'orejected', 'x' || r.code])
     FROM made m JOIN (VALUES (0, 'signature.invalid'), (1, 'certificate.revoked'), (2, 'recipient.unknown'),
         (3, 'text.too_long'), (4, 'avro.truncated')) AS r (number, code) ON r.number = m.n / 50 %% 5
     WHERE n %% 50 = 7

@@ -9,6 +9,7 @@ are has no term, for each costs.
 | w | the subject | a folded word |
 | c, n | number/notation, and the notation alone | folded |
 | s, r | the sender (as claimed, if not verified); a recipient, also one that was redirected | code and a dot |
+| S, R | the top of their codes: the province, the ministry | the first group |
 | l, v | the sender's level; a recipient's | 1–4 |
 | t, u | a document's type; its urgency, unless 0 | as in the schema |
 | d | the day of issue | 2026-11-25 |
@@ -16,7 +17,9 @@ are has no term, for each costs.
 | x | why it was refused | error code |
 | z | a recipient whose unit is closed | nothing |
 
-Guarantees: pure. Codes end with a dot, so that what begins with ``rH26.`` is H26 and what is numbered below it.
+Guarantees: pure. Codes end with a dot, so that what begins with ``rH26.21.`` is H26.21 and what is numbered below it.
+Whole provinces and ministries have terms of their own: PostgreSQL knows how often a term occurs, of beginnings it
+guesses, by far too few.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ def terms_of(event: Fields) -> str | None:
     """
     if event["status"] is not None:
         return None
-    terms = [f"s{event['sender']}."]
+    sender = event["sender"]
+    terms = [f"s{sender}.", f"S{top(sender)}"]
     if event["kind"] != "document":
         terms.append(f"k{event['kind']}")
     if event["outcome"] != "accepted":
@@ -54,9 +58,10 @@ def terms_of(event: Fields) -> str | None:
 def _recipients(copies: Iterable[Fields]) -> set[str]:
     terms = set[str]()
     for copy in copies:
-        terms.update((f"r{copy['recipient']}.", f"v{copy['level']}"))
-        if copy["redirected_from"] is not None:
-            terms.add(f"r{copy['redirected_from']}.")
+        code, before = copy["recipient"], copy["redirected_from"]
+        terms.update((f"r{code}.", f"R{top(code)}", f"v{copy['level']}"))
+        if before is not None:
+            terms.update((f"r{before}.", f"R{top(before)}"))
         if copy["partition"] < 0:
             terms.add("z")
     return terms
@@ -75,6 +80,11 @@ def _document(summary: Fields) -> list[str]:
     if DAY_MIN <= summary["issued"] <= DAY_MAX:
         terms.append(f"d{day(summary['issued'])}")
     return terms
+
+
+def top(code: str) -> str:
+    """The first group of a code."""
+    return code.partition(".")[0]
 
 
 def day(days: int) -> str:

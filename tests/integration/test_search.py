@@ -189,7 +189,12 @@ def _copy_matches(copy: dict[str, Any], query: Query) -> bool:
 CHOICES: dict[str, list[Any]] = {
     "subject": ["nghi quyet", "Nghị quyết", "số", "lễ nghi", "bao cao", "06"],
     "code": ["1/UBND-VP", "HĐND", "2"],
-    "sender": [(Part("H26"),), (Part("H26", is_tree=True),), (Part("H29"), Part("G04"))],
+    "sender": [
+        (Part("H26"),),
+        (Part("H26", is_tree=True),),
+        (Part("H26.21", is_tree=True),),
+        (Part("H29"), Part("G04")),
+    ],
     "recipient": [(Part("H26"),), (Part("H26", is_tree=True),), (Part("H29", is_tree=True), Part("G04"))],
     "sender_level": [1, 2, 3, 4],
     "recipient_level": [1, 4],
@@ -353,7 +358,7 @@ def test_what_was_erased_is_not_found_by_what_it_said(services: Services) -> Non
             left = database.execute(
                 "SELECT terms::text FROM events WHERE id = 'd-1' AND outcome = 'accepted'"
             ).fetchone()
-            assert left == ("'d2025-11-08' 'l2' 'rH29.' 'sH26.' 'v2'",)
+            assert left == ("'RH29' 'SH26' 'd2025-11-08' 'l2' 'rH29.' 'sH26.' 'v2'",)
     finally:
         with psycopg.connect(services.database_url) as database:
             database.execute("DROP SCHEMA search_erased CASCADE")

@@ -52,6 +52,7 @@ def test_the_terms_of_a_document() -> None:
     terms = terms_of(document)
     assert terms is not None
     assert set(terms.split()) == {
+        "'S000'", "'R000'", "'RH99'",
         f"'s{H26}.'", "'l2'", f"'r{G04}.'", "'v1'", f"'r{H01}.'", "'rH99.'", "'v4'", "'z'", "'tQĐ'", "'u2'",
         "'c12/nq-hdnd'", "'nnq-hdnd'", "'wnghi'", "'wquyet'", "'wmoi'", "'d2025-10-09'",
     }  # fmt: skip
@@ -59,7 +60,7 @@ def test_the_terms_of_a_document() -> None:
 
 def test_what_is_refused_is_found_by_its_code_and_accepted_statuses_are_not_found_themselves() -> None:
     refused = terms_of(traces.event(5, H26, "d-1", code="signature.invalid", kind="document"))
-    assert refused == f"'s{H26}.' 'orejected' 'xsignature.invalid'"
+    assert refused == f"'s{H26}.' 'S000' 'orejected' 'xsignature.invalid'"
     document = traces.accepted(5, H26, "d-1", [G04])
     assert terms_of(traces.status(6, 1, document, G04, 1)) is None
 
@@ -84,6 +85,11 @@ def test_a_code_is_sought_by_its_beginning_its_number_or_its_notation() -> None:
     assert terms(Query(code="NQ-HĐND")) == "('cnq-hdnd/':* | 'nnq-hdnd')"
 
 
+def test_a_province_is_a_term_and_what_is_below_it_a_beginning() -> None:
+    sender = (Part("H26", is_tree=True), Part("H29"), Part("G04.07", is_tree=True))
+    assert terms(Query(sender=sender)) == "('SH26' | 'sH29.' | 'sG04.07.':*)"
+
+
 @pytest.mark.parametrize(
     ("first", "last", "days"),
     [
@@ -100,7 +106,7 @@ def test_days_of_issue_are_whole_months_and_years_where_they_can(first: str, las
 
 def test_what_is_asked_of_a_copy_is_asked_of_one_copy() -> None:
     asked = where(Query(recipient=(Part("H26", is_tree=True),), unacknowledged_h=48), NOW_MS)
-    assert asked.values["terms"] == "('rH26.':*)"
+    assert asked.values["terms"] == "('RH26')"
     assert asked.values["recipients"] == ["H26.%"]
     assert asked.values["before_ms"] == NOW_MS - 48 * 3_600_000, "the walk begins where something can be found"
     assert "EXISTS" not in where(Query(recipient=(Part("H26"),)), NOW_MS).sql

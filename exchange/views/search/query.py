@@ -10,6 +10,7 @@ level, status, receipts, recall) must hold of one and the same copy.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from exchange.statements.document import DAY_MAX, DAY_MIN, TYPES
 from exchange.statements.status import ACCEPTED, ARRIVED, ASSIGNING, FINISHED, IN_PROGRESS, REFUSED
 from exchange.views.folding import fold, words
 from exchange.views.search.below import Agencies
-from exchange.views.trace_terms import day, quote
+from exchange.views.trace_terms import day, quote, top
 
 TEXT_CHARACTERS_MAX = 500
 WORDS_MAX = 16
@@ -168,9 +169,9 @@ def _terms(query: Query) -> list[str]:
     }
     sought += [quote(f"{letter}{value}") for letter, value in exactly.items() if value is not None]
     if query.sender is not None:
-        sought.append(_any(f"s{code}.{star}" for code, star in _codes(query.sender)))
+        sought.append(_any(_agency_terms("s", query.sender)))
     if query.recipient is not None:
-        sought.append(_any(f"r{code}.{star}" for code, star in _codes(query.recipient)))
+        sought.append(_any(_agency_terms("r", query.recipient)))
     if query.rejection is not None:
         sought.append(f"({quote(f'x{query.rejection}')} | {quote(f'x{query.rejection}.')}:*)")
     if query.issued_since is not None or query.issued_until is not None:
@@ -194,8 +195,12 @@ def _subject(text: str) -> list[str]:
     return sought
 
 
-def _codes(agencies: Agencies) -> list[tuple[str, str]]:
-    return [(part.code, "*" if part.is_tree else "") for part in agencies]
+def _agency_terms(letter: str, agencies: Agencies) -> Iterator[str]:
+    for code, is_tree in agencies:
+        if is_tree and code == top(code):
+            yield f"{letter.upper()}{code}"
+        else:
+            yield f"{letter}{code}.{'*' if is_tree else ''}"
 
 
 def _any(terms: Any) -> str:  # noqa: ANN401
@@ -237,7 +242,7 @@ def _copy(query: Query) -> Where:
         conditions.append(f"c.recalled_ms >= %(floor_ms)s AND c.state & {MAIN} NOT IN ({WITHDRAWN}, {UNDELIVERABLE})")
     if conditions and query.recipient is not None:
         conditions.append(f"({_LIKE.format('c.recipient')} OR {_LIKE.format('c.redirected_from')})")
-        values["recipients"] = [f"{code}.{star.replace('*', '%')}" for code, star in _codes(query.recipient)]
+        values["recipients"] = [f"{part.code}.{'%' if part.is_tree else ''}" for part in query.recipient]
     if conditions and query.recipient_level is not None:
         conditions.append("c.level = %(recipient_level)s")
         values["recipient_level"] = query.recipient_level
