@@ -28,7 +28,7 @@ from exchange.local.home import Home
 from exchange.local.nation import agencies
 from exchange.local.postgres import PostgresServer
 from exchange.statements.document import TYPES
-from exchange.views.search import Query, below, search
+from exchange.views.search import LIMIT, Query, below, search
 from exchange.views.trace_store import TraceStore
 from exchange.views.trace_terms import terms_of
 
@@ -36,7 +36,7 @@ DOCUMENTS, STATUSES_EACH, SUBJECTS = 1_316_000, 2, 20_000
 """Of a document come 3.8 events, as in `bench.given.Nation`: itself, and two receipts for each of 1.4 copies."""
 FIRST_MS = 1_735_689_600_000
 SPACING_MS = 20_000
-ROUNDS, LIMIT = 3, 50
+ROUNDS = 3
 P95_MS_MAX = 100.0
 
 _WORDS = (

@@ -22,7 +22,7 @@ from exchange.cli.world import World
 from exchange.local.founding import now_ms
 from exchange.local.progress import on_terminal
 from exchange.statements.document import TYPES
-from exchange.views.search import KINDS, LIMIT_MAX, OUTCOMES, STATUSES, Found, Page, Query, below, pages, search
+from exchange.views.search import KINDS, LIMIT, LIMIT_MAX, OUTCOMES, STATUSES, Found, Page, Query, below, pages, search
 from exchange.views.search.exporting import exported
 from exchange.views.trace_store import TraceStore
 
@@ -65,7 +65,7 @@ def find(
     unacknowledged_after: _Hours = None,
     late_after: _Hours = None,
     unreturned: Annotated[bool, typer.Option(help="Recalled, and not confirmed that it is gone.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Results on a page.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="Results on a page.")] = LIMIT,
     cursor: Annotated[str | None, typer.Option(help="Go on where the page before ended.")] = None,
     export: Annotated[Path | None, typer.Option(help="Write all results into FILE.csv, .json or .parquet.")] = None,
     by: By = None,

@@ -27,7 +27,8 @@ from exchange.views.search.cursors import Key, decode, encode
 from exchange.views.search.query import FLOOR_MS, Query, Where, where
 from exchange.views.trace_store import TraceStore
 
-LIMIT_MAX = 1_000
+LIMIT, LIMIT_MAX = 20, 1_000
+"""Results on a page: as a terminal shows, and at most."""
 WALKED = 10_000
 TIMEOUT_MS = 10_000
 BEYOND = 2**40
