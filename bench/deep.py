@@ -1,5 +1,6 @@
-"""The deep audit: of every signature, against what two cores verify with nothing around it; and without signatures.
+"""The ledger's writer over Kafka; and the deep audit, of every signature and without.
 
+The audit with signatures is held against what two cores verify with nothing around it.
 A world of its own with the mix of `costs`: documents, each signed by itself, and a receipt for every copy. Ledger and
 trace store are caught up before; everything is compared (see docs/deep-audit.md).
 """
@@ -27,6 +28,7 @@ from exchange.views.trace_store import TraceStore
 DOCUMENTS = 10_000
 ROUNDS = 3
 CORES = 2
+LEDGER_US_MAX, LEDGER_PER_S_MIN = 10, 5_000
 SIGNED_RATIO_MIN, RECORDS_PER_S_MIN = 0.8, 50_000
 
 
@@ -34,6 +36,10 @@ def measure(_: BenchWorld | None = None, documents: int = DOCUMENTS) -> Iterator
     """Both figures, rounds interleaved."""
     with bench_world() as bench:
         _fill(bench, documents)
+        yield from _ledger(bench)
+        store = TraceStore(bench.world.database_url)
+        store.prepare()
+        TraceProjection(bench.world.base, store).catch_up()
         signed, unsigned = list[dict[str, float]](), list[dict[str, float]]()
         for _round in range(ROUNDS):
             per_core = verified_per_second()
@@ -47,7 +53,7 @@ def measure(_: BenchWorld | None = None, documents: int = DOCUMENTS) -> Iterator
 
 
 def _fill(bench: BenchWorld, documents: int) -> None:
-    """Let documents and their receipts go through the hop, and what follows it catch up."""
+    """Let documents and their receipts go through the hop."""
     taken: dict[str, Taken] = {}
     made = list(Corpus(bench.cast, SEED, "deep").signed_singly(documents))
     for kind in ("documents", "receipts"):
@@ -58,10 +64,17 @@ def _fill(bench: BenchWorld, documents: int) -> None:
         with running_workers(bench.world):
             progress.until(len(some))
         progress.close()
-    LedgerWriter(bench.world.base, folder_of(bench.world), key_of(bench.world)).catch_up()
-    store = TraceStore(bench.world.database_url)
-    store.prepare()
-    TraceProjection(bench.world.base, store).catch_up()
+
+
+def _ledger(bench: BenchWorld) -> Iterator[Result]:
+    """The writer over Kafka and disk: its CPU time an event, and how many events it takes in a second."""
+    writer = LedgerWriter(bench.world.base, folder_of(bench.world), key_of(bench.world))
+    began, cpu = time.perf_counter(), time.process_time()
+    events = writer.catch_up()
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    runs = [{"events": events, "seconds": round(seconds, 2), "cpu_s": round(cpu_s, 2)}]
+    yield result("ledger.writer_cpu", [1e6 * cpu_s / events], "µs/event", at_most=LEDGER_US_MAX, runs=runs)
+    yield result("ledger.rate", [events / seconds], "events/s", at_least=LEDGER_PER_S_MIN, runs=runs)
 
 
 def _audited(bench: BenchWorld, *, signatures: bool) -> dict[str, float]:
