@@ -1,8 +1,8 @@
 """Signatures verified again, a portion at a time, by as many threads as there are cores.
 
 What costs most of a deep audit lets go of the interpreter, but needs it again for each signature: beside a thread that
-is busy in the interpreter it may wait five milliseconds for that. So the one who hands signatures in verifies along, and
-does nothing else meanwhile.
+is busy in the interpreter it may wait five milliseconds for that. So the one who hands signatures in verifies along,
+and does nothing else meanwhile.
 
 Guarantees: every signature handed in is verified before `finish` returns; each that doesn't verify is a finding with
 its submission.
