@@ -35,7 +35,7 @@ from confluent_kafka import Consumer
 
 from exchange.backbone.clients import Config, reader, transactional_producer
 from exchange.backbone.following import Following, follow
-from exchange.backbone.offsets import first_since
+from exchange.backbone.offsets import await_stable, first_since
 from exchange.backbone.reading import SILENCE_TIMEOUT_S, Read, partitions_of, read_to_end
 from exchange.backbone.retrying import retried
 from exchange.backbone.transaction import Probe, Removal, Transactions
@@ -141,7 +141,11 @@ class PromiseWriter:
         transactions = Transactions(producer, self._signing.probe)
         asking = reader(self._base)
         try:
-            accounts = self._restored(partitions_of(asking, self._topics.state))
+            partitions = partitions_of(asking, self._topics.state)
+            # An earlier writer's markers reach its partitions one by one: what it committed must be seen in all.
+            outputs = (self._topics.promises, self._topics.lapses, self._topics.state)
+            await_stable(self._base, [(topic, number) for topic in outputs for number in partitions])
+            accounts = self._restored(partitions)
             desk = _Desk(self._signing, transactions, asking, accounts, self._told)
             positions = {number: account.next for number, account in accounts.items() if account.next}
             with follow(self._base, self._topics.trace, positions) as following:
