@@ -26,6 +26,7 @@ from exchange.cli.simulating import make_nation
 from exchange.cli.world import World
 from exchange.errors import Misconfigured, Unavailable
 from exchange.ledger.checkpoint import open_checkpoint
+from exchange.ledger.promises import count
 from exchange.ledger.store import CHECKPOINT
 from exchange.local import services
 from exchange.local.crew import Crew, stop_crew
@@ -102,7 +103,8 @@ def run(world: World, plan: Plan, outcome: Outcome) -> None:
         await_members(world.admin, GROUP, plan.workers, START_S)
         nation = make_nation(world, plan.seed, report, run=f"torture-{plan.seed}")
         load = outcome.load = Load(world.base, nation, world.opener)
-        places = Places(world.base, world.database_url, world.authority.registrar_public_key, lambda: _leaves(world))
+        key = world.authority.registrar_public_key
+        places = Places(world.base, world.database_url, key, lambda: _leaves(world), lambda: count(world.base))
     crew_over = Event()
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(crew.watch, crew_over)

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from exchange.backbone.clients import Config, error_of, reader
 from exchange.backbone.offsets import ends
-from exchange.backbone.reading import record_of
+from exchange.backbone.reading import partitions_of, read_to_end, record_of
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.ledger.promises.deadlines import deadline_of
 from exchange.ledger.promises.saying import LAPSES, PROMISES, decode, taken_out
@@ -29,6 +29,23 @@ class Found(NamedTuple):
     kind: str
     fields: Fields
     record: bytes
+
+
+def count(base: Config, topic: str = PROMISES) -> tuple[int, int]:
+    """How many promises were given, and about how many submissions. Raises: Unavailable."""
+    asking = reader(base)
+    try:
+        starts: dict[tuple[str, int], int | None] = {(topic, one): None for one in partitions_of(asking, topic)}
+    finally:
+        asking.close()
+    given, about = 0, set[tuple[str, int, int]]()
+    for portion in read_to_end(base, starts):
+        for read in portion:
+            for raw in decode(read.value)["statements"]:
+                fields = _PROMISE.decode(raw)
+                given += 1
+                about.add((fields["topic"], fields["partition"], fields["offset"]))
+    return given, len(about)
 
 
 class PromiseFinder:

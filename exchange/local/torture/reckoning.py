@@ -2,7 +2,8 @@
 
 Checked, each against something that it wasn't made from: the audit of the topics and what was sent, outcome by
 outcome; the trace store and its rebuild from the topics, row for row; the throughput's sums and its gaps; the ledger's
-size. The views get some time to catch up by themselves, for that they do is a part of the claim.
+size; that each submission was promised once. The views get some time to catch up by themselves, for that they do is a
+part of the claim.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ SELECT outcome, code, sum(documents)::bigint FROM throughput WHERE size = 1 AND 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to look. `ledger_size`: leaves in the signed tree."""
+    """Where to look. `ledger_size`: leaves in the signed tree; `promised`: promises given, and about how many
+    submissions."""
 
     base: Config
     database_url: str
     registrar: PublicKey
     ledger_size: Callable[[], int]
+    promised: Callable[[], tuple[int, int]]
 
     def events(self) -> int:
         """How many submissions the trace store knows of. Raises: Unavailable."""
@@ -63,7 +66,12 @@ class Places:
 
 def late_views(places: Places, total: int, report: Report) -> list[str]:
     """Wait until the views' own processes have seen all submissions; name those that haven't in time."""
-    looks = {"trace-store": places.events, "throughput": lambda: places.counted().total(), "ledger": places.ledger_size}
+    looks = {
+        "trace-store": places.events,
+        "throughput": lambda: places.counted().total(),
+        "ledger": places.ledger_size,
+        "promises": lambda: places.promised()[1],
+    }
     return [late for name, look in looks.items() if (late := _late(name, look, total, report))]
 
 
@@ -88,6 +96,8 @@ def reckon(places: Places, expected: Counter[str], report: Report) -> tuple[Bala
     findings += [f"the throughput has a gap: {gap}" for gap in gaps]
     if (size := places.ledger_size()) != expected.total():
         findings.append(f"the ledger has {size:,} leaves, not {expected.total():,}")
+    if (promised := places.promised()) != (expected.total(), expected.total()):
+        findings.append(f"{promised[0]:,} promises about {promised[1]:,} submissions, not {expected.total():,}")
     findings += _different("what the trace store holds", places.traced(), expected)
     report("Rebuilding the trace store")
     rebuilt = rebuild(places.base, places.database_url)

@@ -20,7 +20,7 @@ Act = Literal["kill", "stop", "end"]
 ACTS: tuple[Act, ...] = ("kill", "stop", "end")
 
 SERVICES = ("kafka-1", "postgres")
-VIEWS = ("trace-store", "throughput", "ledger")
+VIEWS = ("trace-store", "throughput", "ledger", "promises")
 
 BLINK_S = (0.2, 3.0)
 SLEEP_S = (7.0, 12.0)
