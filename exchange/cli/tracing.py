@@ -14,10 +14,12 @@ from rich.tree import Tree
 
 from exchange.agencies.levels import Level
 from exchange.backbone.accesses import Accesses
+from exchange.backbone.reading import read_one
 from exchange.cli import world as worlds
 from exchange.cli.accountable import By, OptionalReason, access
 from exchange.cli.output import ERR, NO, OUT, clock, print_json
 from exchange.cli.promised import promised
+from exchange.cli.world import World
 from exchange.errors import Rejected
 from exchange.local.progress import on_terminal
 from exchange.pipeline.books import TRACE
@@ -25,7 +27,8 @@ from exchange.statements.chain import CHANGE_OPEN, MAIN, TAKE_BACK_OPEN, UNDELIV
 from exchange.statements.status import CODES
 from exchange.views.accesses import AccessStore
 from exchange.views.erasing import with_erasings
-from exchange.views.suspects import marked, with_roles
+from exchange.views.signed import with_leaders, with_roles
+from exchange.views.suspects import marked
 from exchange.views.trace_path import Delivery, Document, Entry, Erasing, Look, Path
 from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
@@ -80,7 +83,8 @@ def show(
     looks = AccessStore(world.base, world.database_url).looks_at(path.places())
     path = replace(path, looks=tuple(looks))
     view = world.directory_log.directory.latest()
-    path = with_erasings(with_roles(marked(path, world.trust.compromised), view), view)
+    path = with_leaders(with_roles(marked(path, world.trust.compromised), view), view, _submission(world, path))
+    path = with_erasings(path, view)
     words = promised(world.base, path)
     if json:
         print_json(loads(path.to_json()) | words.members())
@@ -107,6 +111,15 @@ def rebuild_store(context: typer.Context) -> None:
         OUT.print("The rebuilt store differs from the one before; the rebuilt one is in place.")
         raise typer.Exit(NO)
     OUT.print("The same, row for row.")
+
+
+def _submission(world: World, path: Path) -> bytes | None:
+    """What was submitted as the path's document, if it is still kept."""
+    if path.document is None:
+        return None
+    entry = path.document.entry
+    kept = read_one(world.base, entry.source_topic, entry.partition, entry.source_offset)
+    return None if kept is None else kept.value
 
 
 def drawn(path: Path) -> Tree:
@@ -187,7 +200,8 @@ def _draw_document(top: Tree, path: Path, document: Document) -> None:
         top.add(
             f"{summary.type} {escape(summary.code)}: {escape(summary.subject)} [dim]({summary.attachments} file(s))[/]"
         )
-    top.add(f"{clock(entry.append_ms)}  submitted, {_seal(path, entry)}  {_place(entry)}{_suspicion(path, entry)}")
+    signed = f"{_seal(path, entry)}{_leaders(path)}"
+    top.add(f"{clock(entry.append_ms)}  submitted, {signed}  {_place(entry)}{_suspicion(path, entry)}")
     top.add(f"checked and found right: {', '.join(CHECKS)}")
     top.add(
         f"{clock(entry.hop_ms)}  verified, routed by {entry.worker}  "
@@ -230,6 +244,11 @@ def _seal(path: Path, entry: Entry) -> str:
     """By whom it is sealed."""
     role = path.roles.get(entry.certificate or "", "")
     return f"sealed by a connector of {entry.sender}" if role == "connector" else f"sealed by agency {entry.sender}"
+
+
+def _leaders(path: Path) -> str:
+    """Who signed the document besides."""
+    return "".join(f", signed by leader {leader}" for leader in path.leaders)
 
 
 def _suspicion(path: Path, entry: Entry) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from exchange.agencies.view import DirectoryView
 from exchange.gateway.problems import Refused
-from exchange.views.suspects import with_roles
+from exchange.views.signed import with_roles
 from exchange.views.trace_path import Document, Path
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import Ambiguous, trace

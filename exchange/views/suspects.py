@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from exchange.agencies.view import DirectoryView
 from exchange.views.trace_path import Path
 from exchange.views.trace_store import TraceStore
 
@@ -43,10 +42,3 @@ def marked(path: Path, compromised: Callable[[bytes], int | None]) -> Path:
         if entry.certificate
     }
     return replace(path, compromised={certificate: ms for certificate, ms in since.items() if ms is not None})
-
-
-def with_roles(path: Path, view: DirectoryView) -> Path:
-    """The path with who sealed each statement in it: the agency itself, or its connector."""
-    found = {entry.certificate for entry in path.entries() if entry.certificate}
-    listed = {certificate: view.certificate(bytes.fromhex(certificate)) for certificate in sorted(found)}
-    return replace(path, roles={certificate: entry.role for certificate, entry in listed.items() if entry is not None})

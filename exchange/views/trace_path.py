@@ -143,6 +143,7 @@ class Path:
     `looks`: who looked at it as an auditor, the latest first; see `exchange.views.accesses`.
     `compromised`: certificates in it whose key may have been another's, since when (ms); see `suspects`.
     `roles`: of each certificate in it, ``seal`` (the agency itself) or ``connector``, as the directory lists it.
+    `leaders`: directory ids of those who signed the document too, where its submission was looked at.
     """
 
     id: str
@@ -158,6 +159,7 @@ class Path:
     compromised: Mapping[str, int] = field(default_factory=dict)
     erasings: tuple[Erasing, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
+    leaders: tuple[str, ...] = ()
     looks: tuple[Look, ...] = ()
 
     def entries(self) -> Iterator[Entry]:

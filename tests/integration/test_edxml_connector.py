@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from typer.testing import CliRunner
 
 from connectors.edxml.book import PREPARED, REFUSED, SENT
 from connectors.edxml.connector import Connector, Leading
@@ -18,6 +19,7 @@ from exchange import Agency
 from exchange.agencies.levels import Level
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_members
+from exchange.cli.app import app
 from exchange.errors import Rejected
 from exchange.local.founding import listed
 from exchange.local.simulation.cast import Member
@@ -349,6 +351,15 @@ def test_a_leader_signs_along(
         sent = connector.send(source)
         received = next(one for one in into.agency.inbox(follow=True) if one.fields["id"] == sent.doc_id)
         assert received.fields["signer"]["leader"] == sender.leader.id
+        home = ["--home", str(exchange.world.home.folder)]
+
+        sending = sender.leader
+
+        def shown() -> bool:
+            done = CliRunner().invoke(app, [*home, "trace", sent.doc_id, "--json"])
+            return done.exit_code == 0 and json.loads(done.output)["leaders"] == [sending.id]
+
+        assert wait_until(shown, SETTLE_S)
 
 
 def test_the_key_is_in_a_token(
