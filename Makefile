@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts faults fuzz begun bench lock clean
+.PHONY: demo test check format lint types contracts faults fuzz bench lock clean
 
 demo: $(VENV)/ready          ## The whole way, real, in one command
 	@$(BIN)/exchange --home .exchange/demo demo
@@ -32,9 +32,6 @@ faults: $(VENV)/ready        ## Kill, stop and starve real processes, then balan
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/ready          ## Ten minutes of coverage-guided fuzzing of evidence; what broke it lies in .fuzz/
 	@$(BIN)/python -m tests.fuzz.evidence .fuzz -max_total_time=$(FUZZ_SECONDS)
-
-begun: $(VENV)/ready         ## The parts that are begun: gateway, SDK, ledger, evidence, throughput
-	@$(BIN)/pytest -q -m begun tests
 
 bench: $(VENV)/ready         ## Ratios within one run → bench/results.json
 	@$(BIN)/python -m bench

@@ -26,7 +26,7 @@ from tests.support import independent_verifier
 from tests.support.independent_verifier import Refused
 from tests.support.running import Exchange
 
-pytestmark = [pytest.mark.begun, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 
 def run(home: Path, *arguments: str, given: bytes = b"", code: int = 0) -> bytes:

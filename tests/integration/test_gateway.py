@@ -30,7 +30,7 @@ from exchange.statements.compose import attachment, encode
 from tests.support.gateways import OPEN_LIMITS, Served, assertion, serving
 from tests.support.running import Exchange
 
-pytestmark = [pytest.mark.begun, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 AVRO = {"content-type": "application/avro"}
 PROBLEM = "application/problem+json"

@@ -26,7 +26,7 @@ from exchange.local.waiting import wait_until
 from tests.support.gateways import OPEN_LIMITS, Served, free_port, serving
 from tests.support.running import Exchange
 
-pytestmark = [pytest.mark.begun, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 EXAMPLES = 8
 SHORT = replace(OPEN_LIMITS, wait_s=0.05, statements_burst=100_000, token_s=3600)

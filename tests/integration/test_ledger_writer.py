@@ -17,7 +17,7 @@ from exchange.ledger.writer import STEPS
 from exchange.local.services import Services
 from tests.support.ledger_world import Killed, LedgerWorld, ledger_world
 
-pytestmark = [pytest.mark.begun, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from exchange.signatures import decode_record, encode_record
 from tests.support.gateways import Served, free_port, self_signed, serving
 from tests.support.running import Exchange
 
-pytestmark = [pytest.mark.begun, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook.md"
 

@@ -27,7 +27,7 @@ from exchange.views.throughput.windows import LATENESS_MIN, SIZES_MIN
 from tests.support.running import Exchange
 from tests.support.throughput_world import WITHIN_S, Deltas, Sums, World, positions, rows_of, sums_of, world_of
 
-pytestmark = [pytest.mark.begun, pytest.mark.integration]
+pytestmark = pytest.mark.integration
 
 MINUTE = 29_000_000
 
