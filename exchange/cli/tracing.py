@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from json import loads
@@ -33,6 +34,10 @@ from exchange.views.trace_path import Delivery, Document, Entry, Erasing, Look, 
 from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import Ambiguous, trace
+
+FOLLOWS_WITHIN_S = 3.0
+"""By then the trace store has what was submitted, unless it is behind."""
+_POLL_S = 0.1
 
 RECIPIENTS_SHOWN = 20
 ENTRIES_SHOWN = 20
@@ -69,15 +74,15 @@ def show(
     world = worlds.of(context)
     look, accesses = access("trace", by, reason, id_), Accesses(world.base)
     try:
-        path = trace(TraceStore(world.database_url), id_, sender, thread)
+        path = _patiently(lambda: trace(TraceStore(world.database_url), id_, sender, thread))
     except Ambiguous as exc:
         accesses.record(look, ())
         raise Rejected(exc.code, f"{exc.detail}; say which with --sender or --thread") from exc
     accesses.record(look, () if path is None else path.places())
     if path is None:
         OUT.print(
-            f"Nothing ever bore the id {id_}. Just sent? The trace follows within a second of the hop: "
-            "is `exchange run` running?", markup=False, highlight=False,
+            f"Nothing ever bore the id {id_}. Sent {FOLLOWS_WITHIN_S:.0f} s ago or more? Then ask `exchange status` "
+            "whether the trace store is behind.", markup=False, highlight=False,
         )  # fmt: skip
         raise typer.Exit(NO)
     looks = AccessStore(world.base, world.database_url).looks_at(path.places())
@@ -92,6 +97,16 @@ def show(
     tree = drawn(path)
     words.draw(tree)
     OUT.print(tree, highlight=False)
+
+
+def _patiently(look: Callable[[], Path | None]) -> Path | None:
+    """What is found, at the latest after `FOLLOWS_WITHIN_S`: it may just have been sent."""
+    deadline = time.monotonic() + FOLLOWS_WITHIN_S
+    with on_terminal(ERR) as report:
+        while (path := look()) is None and time.monotonic() < deadline:
+            report("Not there yet: waiting for the trace store")
+            time.sleep(_POLL_S)
+    return path
 
 
 def rebuild_store(context: typer.Context) -> None:

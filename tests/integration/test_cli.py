@@ -154,8 +154,12 @@ def test_lists_are_machine_readable(exchange: Exchange) -> None:
     assert loads(run(home, "audit", "--json"))["holds"] is True
 
 
-def test_the_readmes_quick_start_is_true(exchange: Exchange, tmp_path: Path) -> None:
-    block = README.read_text(encoding="utf-8").split("<!-- run -->")[1].split("```")[1]
+RUN = re.findall(r"<!-- run -->\n```console\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+"""What the README lets its readers type: the quick start, and what auditors do."""
+
+
+@pytest.mark.parametrize("block", RUN, ids=["quick-start", "auditor"])
+def test_what_the_readme_says_is_true(exchange: Exchange, tmp_path: Path, block: str) -> None:
     commands = re.findall(r"^\$ (.*)$", block, re.MULTILINE)
     assert len(commands) > 5
     script = "\n".join(line for line in commands if not line.startswith("export"))

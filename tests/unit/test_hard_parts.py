@@ -36,7 +36,7 @@ PARTS = (
 )
 """The list in the design, in its order."""
 
-KILLS = re.compile(r"kill|SIGKILL|SIGINT|SIGSTOP|terminate|\.stop\(|cut\(|fill\(|pytest\.mark\.fault|fault\(")
+KILLS = re.compile(r"kill|SIGKILL|SIGINT|SIGSTOP|terminate|\.stop\(|cut\(|fill\(|pytest\.mark\.fault|fault\(|hanging")
 """What a test's file holds that does harm to something."""
 
 Row = list[str]
