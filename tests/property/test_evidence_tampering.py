@@ -106,7 +106,7 @@ def test_ours_holds_by_both_verifiers(tmp_path: Path) -> None:
         assert [step.name for step in verdict.steps] == [name for name, _ in CHECKLIST]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.data())
 def test_a_byte_of_the_file(made: Made, data: st.DataObject) -> None:
     at, bits = data.draw(st.integers(0, len(made.file) - 1)), data.draw(st.integers(1, 255))
@@ -116,7 +116,7 @@ def test_a_byte_of_the_file(made: Made, data: st.DataObject) -> None:
         independent(made, changed)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(st.data())
 def test_a_byte_of_a_part(made: Made, data: st.DataObject) -> None:
     parts = unpack(made.file)
@@ -132,7 +132,7 @@ def test_a_byte_of_a_part(made: Made, data: st.DataObject) -> None:
         assert caught.value.step == 2
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250, deadline=None, database=None)
 @given(st.data())
 def test_a_byte_of_a_part_with_a_manifest_that_fits(made: Made, data: st.DataObject) -> None:
     parts = unpack(made.file)
@@ -239,7 +239,7 @@ def test_a_certificate_revoked_by_then(tmp_path: Path) -> None:
     assert (step.name, step.code) == ("certificates", "crl.stale")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, database=None)
 @given(st.binary(max_size=300))
 @example(b"")
 @example(b"PK\x03\x04")
