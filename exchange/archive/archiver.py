@@ -104,7 +104,7 @@ class Archiver:
             pause_s = PASS_EVERY_S
             try:
                 is_sweep = time.monotonic() - swept > SWEEP_EVERY_S
-                done = self.once(now_ms(), is_sweep=is_sweep)
+                done = self.once(now_ms(), is_sweep=is_sweep, is_over=stop.is_set)
                 swept = time.monotonic() if is_sweep else swept
                 if done.archived or done.left or done.erased:
                     log.info("archive.passed", archived=done.archived, left=done.left, erased=done.erased)
@@ -113,13 +113,23 @@ class Archiver:
                 pause_s = PAUSE_S
             stop.wait(pause_s)
 
-    def once(self, now_ms: int, told: Callable[[int], None] = lambda _: None, *, is_sweep: bool = True) -> Pass:
+    def once(
+        self,
+        now_ms: int,
+        told: Callable[[int], None] = lambda _: None,
+        *,
+        is_sweep: bool = True,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> Pass:
         """One pass, to the ends of the topics as they are when reached. `told`: how many records are archived.
 
-        `is_sweep`: look through the claim-check store as well.
+        `is_sweep`: look through the claim-check store as well. `is_over`: break off once it says so; the next pass goes
+        on from the volumes that are written.
         """
         done = Pass()
-        self._archive(done, told)
+        self._archive(done, told, is_over)
+        if is_over():
+            return done
         done.erased = self._erase()
         self._leave(done, now_ms)
         if is_sweep:
@@ -127,7 +137,7 @@ class Archiver:
             done.attachments_left = self._attachments.sweep(now_ms, kept_ms)
         return done
 
-    def _archive(self, done: Pass, told: Callable[[int], None]) -> None:
+    def _archive(self, done: Pass, told: Callable[[int], None], is_over: Callable[[], bool]) -> None:
         starts = self._starts()
         held: dict[Partition, list[Read]] = {}
         sizes: dict[Partition, int] = {}
@@ -153,6 +163,8 @@ class Archiver:
                     write(where)
             while sum(sizes.values()) > BUFFER_BYTES_MAX:
                 write(max(sizes, key=sizes.__getitem__))
+            if is_over():
+                return
         for where in list(held):
             write(where)
 

@@ -17,7 +17,7 @@ from confluent_kafka.admin import NewTopic
 from exchange.agencies import Directory, Erased, Erasure
 from exchange.agencies.levels import Level
 from exchange.archive import archiver as archiving
-from exchange.archive.archiver import Archiver
+from exchange.archive.archiver import Archiver, Pass
 from exchange.archive.attachments import SealedAttachments
 from exchange.archive.erasing import STEPS, Eraser, Places
 from exchange.archive.keys import KeyStore
@@ -133,6 +133,16 @@ def test_whatever_fails_the_archive_holds_every_record_once(exchange: Exchange, 
     archiver_in(exchange, archive, keys, {}).once(0)
     assert holds(exchange, archive, keys)
     assert len(list(archive.walk("attachments"))) == 4, "of what was accepted only"
+
+
+def test_a_pass_breaks_off_when_it_is_over_and_the_next_goes_on(exchange: Exchange, tmp_path: Path) -> None:
+    some_traffic(exchange, tmp_path)
+    keys, archive = KeyStore(tmp_path / "keys", bytes(32)), Folder(tmp_path / "archive")
+    archiver = archiver_in(exchange, archive, keys, {})
+    assert archiver.once(0, is_over=lambda: True) == Pass()
+    assert not holds(exchange, archive, keys)
+    archiver.once(0)
+    assert holds(exchange, archive, keys)
 
 
 @pytest.fixture
