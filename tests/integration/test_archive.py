@@ -127,7 +127,7 @@ def test_whatever_fails_the_archive_holds_every_record_once(exchange: Exchange, 
         except Unavailable:
             failures += 1
     archive = Folder(tmp_path / "archive")
-    assert failures >= len(list(archive.walk("records"))) // 2 - 1 > 2
+    assert failures >= len(list(archive.walk("records"))) // 2 - 1 > 0
     assert holds(exchange, archive, keys)
     some_traffic(exchange, tmp_path)
     archiver_in(exchange, archive, keys, {}).once(0)
