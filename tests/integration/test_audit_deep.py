@@ -150,7 +150,7 @@ def test_everything_that_happened_so_far_holds(audited: Audited) -> None:
     assert balance.findings == []
     assert balance.holds
     compared = balance.compared or {}
-    assert compared["signatures"] >= balance.total.records.accepted
+    assert compared["signatures"] > 0  # one of a batch stands for all of it
     assert compared["leaves"] >= balance.total.records.submitted - balance.total.records.in_flight
     assert compared["rows"] > compared["leaves"]
 
@@ -279,11 +279,11 @@ def test_a_store_that_says_that_it_is_further_than_the_trace(audited: Audited) -
 
 def test_a_store_that_lags_is_not_blamed(audited: Audited) -> None:
     """Rows of the last trace record (of one that moves no earlier copy) aren't there; the store says so."""
-    traces = [(place[1], log[-1]) for place, log in audited.topics.topics.items() if place[0] == "trace" and log]
-    partition, last, record = next(
-        (partition, last, record)
-        for partition, last in traces
-        for record in [schema("trace").decode(last.value)]
+    traces = [(place[1], log) for place, log in audited.topics.topics.items() if place[0] == "trace" and log]
+    partition, before, record = next(
+        (partition, [read.offset + 1 for read in log[:-1]], record)
+        for partition, log in traces
+        for record in [schema("trace").decode(log[-1].value)]
         if not any(event["status"] or (event["summary"] or {}).get("business", "new") != "new"
                    for event in record["events"])
     )  # fmt: skip
@@ -294,5 +294,7 @@ def test_a_store_that_lags_is_not_blamed(audited: Audited) -> None:
                 connection.execute(
                     sql.SQL(one).format(sql.Identifier(table)), [record["topic"], partition, event["offset"]]
                 )
-        connection.execute("UPDATE offsets SET next_offset = %s WHERE partition = %s", [last.offset, partition])
+        connection.execute(
+            "UPDATE offsets SET next_offset = %s WHERE partition = %s", [before[-1] if before else 0, partition]
+        )
         assert audited.row_findings(connection) == []

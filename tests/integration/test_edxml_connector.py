@@ -357,7 +357,7 @@ def test_a_leader_signs_along(
 
         def shown() -> bool:
             done = CliRunner().invoke(app, [*home, "trace", sent.doc_id, "--json"])
-            return done.exit_code == 0 and json.loads(done.output)["leaders"] == [sending.id]
+            return done.exit_code == 0 and json.loads(done.stdout)["leaders"] == [sending.id]
 
         assert wait_until(shown, SETTLE_S)
 

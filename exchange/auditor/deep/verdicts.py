@@ -240,7 +240,9 @@ _BEHIND = ("record.wrong_", "duplicate.", "sender.", "recipient", "group.", "rep
            "document.unknown", "document.expired", "recall.", "status.not_a_recipient", "status.illegal",
            "status.no_request", "status.request_open")  # fmt: skip
 """The codes that are given behind the gate begin like this."""
+_EITHER = frozenset({"document.lane", "recipients.empty", "recipients.too_many"})
+"""Those that a rule of the kind gives, too."""
 
 
 def _is_behind_the_gate(event: Fields) -> bool:
-    return bool(event["verified"]) and event["code"].startswith(_BEHIND)
+    return bool(event["verified"]) and event["code"].startswith(_BEHIND) and event["code"] not in _EITHER
