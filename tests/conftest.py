@@ -9,14 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from exchange.cli.running import options_of
-from exchange.cli.services import prepare
-from exchange.cli.world import World
-from exchange.local.crew import Crew, stop_crew
 from exchange.local.home import Home
-from exchange.local.progress import silent
 from exchange.local.services import Services, down, up
-from tests.support.running import Exchange
+from tests.support.running import Exchange, running_exchange
 from tests.support.tokens import ABSENT, MODULE, Token, made_token
 
 
@@ -47,17 +42,15 @@ def services() -> Iterator[Services]:
 @pytest.fixture(scope="session")
 def exchange() -> Iterator[Exchange]:
     """A running exchange with one worker of the hop, shared by the scenarios of the run."""
-    folder = Path(tempfile.mkdtemp(prefix="exchange-world-"))
-    world = World(Home(folder / "home"))
-    try:
-        up(world.home)
-        prepare(world, silent, change=True)
-        Crew(world.home, options_of(world), workers=1).start()
-        yield Exchange(world)
-    finally:
-        stop_crew(world.home)
-        down(world.home)
-        shutil.rmtree(folder)
+    with running_exchange() as shared:
+        yield shared
+
+
+@pytest.fixture
+def fresh_exchange() -> Iterator[Exchange]:
+    """An exchange of this one test, which does to it what others would miss."""
+    with running_exchange() as fresh:
+        yield fresh
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from exchange.backbone.reading import Read
 from exchange.cli.auditing import deep_of
 from exchange.cli.running import options_of
 from exchange.ledger.store import CHECKPOINT
-from exchange.local.founding import now_ms
+from exchange.local.founding import listed, now_ms
 from exchange.statements import schema
 from exchange.statements.compose import follow_up
 from exchange.views.trace_store import TraceStore
@@ -94,7 +94,8 @@ class Audited:
 
 
 def lively(exchange: Exchange) -> None:
-    """Documents, statuses, a recall and something refused, so that the world has them all whatever ran before."""
+    """Documents, statuses, a recall, something refused, and what a connector and a leader signed, so that the world has
+    them all whatever ran before."""
     sender, to = exchange.member(Level.PROVINCE, 2), [exchange.member(Level.DISTRICT, number) for number in (0, 1)]
     first = exchange.document(sender, [one.agency.code for one in to])
     exchange.submit("document", first, sender)
@@ -106,9 +107,17 @@ def lively(exchange: Exchange) -> None:
     recall = follow_up(first, "recall", str(uuid.uuid4()), "Thu hồi", signed_ms=now_ms())
     exchange.submit("document", recall, sender)
     exchange.settle()
+    connector = exchange.world.authority.issue(sender.agency.code, "Bộ kết nối", connector=True)
+    exchange.enter(listed([connector]))
     last = exchange.document(sender, [to[0].agency.code])
-    exchange.submit("document", last, sender)
-    exchange.settle()
+    led_by, leader = next((one, one.leader) for one in exchange.cast.members.values() if one.leader)
+    signer = {"name": leader.name, "position": leader.position, "leader": leader.id}
+    led = exchange.document(led_by, [to[0].agency.code], signer=signer)
+    places = [
+        exchange.submit("document", last, replace(sender, key=connector.signing_key)),
+        exchange.submit("document", led, led_by, keys=[led_by.key, led_by.leader_key]),
+    ]
+    assert [fate.event["outcome"] for fate in exchange.fates(places)] == ["accepted", "accepted"]
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,8 @@ def test_the_face_as_a_process(exchange: Exchange, served: Served, tmp_path: Pat
             found: list[str] = []
 
             def arrived() -> bool:
-                found.extend(one["docId"] for one in client.get("/getReceivedEdocList").json()["data"])
+                listed = client.get("/getReceivedEdocList").json()["data"]
+                found.extend(one["docId"] for one in listed if one["notation"] == "40/VPCP-TH")
                 return bool(found)
 
             assert wait_until(arrived, 60)

@@ -6,10 +6,14 @@ What became of a submission is read from the topics: its event, its dead letter,
 from __future__ import annotations
 
 import random
+import shutil
+import tempfile
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, Message
@@ -21,8 +25,14 @@ from exchange.backbone.clients import producer
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_hop
 from exchange.backbone.reading import read_to_end
+from exchange.cli.running import options_of
+from exchange.cli.services import prepare
 from exchange.cli.world import World
+from exchange.local.crew import Crew, stop_crew
 from exchange.local.founding import now_ms, publish
+from exchange.local.home import Home
+from exchange.local.progress import silent
+from exchange.local.services import down, up
 from exchange.local.simulation.cast import Cast, Member, choose, gather
 from exchange.local.simulation.hostile import Bad, Material
 from exchange.local.simulation.outlaws import outlaw_keys
@@ -184,3 +194,19 @@ class Exchange:
         one = Delivered(delivery["recipients"], found.name, found.decode(raw), delivery["record"], inbox_ms)
         fate = self._fates[delivery["topic"], delivery["partition"], delivery["offset"]]
         (fate.notices if found.name == "notice" else fate.deliveries).append(one)
+
+
+@contextmanager
+def running_exchange() -> Iterator[Exchange]:
+    """A new exchange with one worker of the hop, gone in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="exchange-world-"))
+    world = World(Home(folder / "home"))
+    try:
+        up(world.home)
+        prepare(world, silent, change=True)
+        Crew(world.home, options_of(world), workers=1).start()
+        yield Exchange(world)
+    finally:
+        stop_crew(world.home)
+        down(world.home)
+        shutil.rmtree(folder)

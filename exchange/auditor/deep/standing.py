@@ -75,6 +75,8 @@ class Standings:
             raise Rejected("certificate.subject_mismatch", f"{own.code}, listed {entry.agency}")
         if own.leader != entry.leader or entry.role == "authority" or own.may_certify or not own.may_sign:
             raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
+        if own.is_connector != (entry.role == "connector"):
+            raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
         first, last, child = own.not_before_ms, own.not_after_ms, own
         for issuer in self._climb(view, own, 0):
             first, last = max(first, issuer.not_before_ms), min(last, issuer.not_after_ms)
