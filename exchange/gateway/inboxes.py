@@ -143,6 +143,8 @@ class Inboxes:
                     raise Unavailable("kafka.silent", f"{place} at {position} of {until}")
             yield None, until
         except OffsetOutOfRangeError as exc:
+            if start < 0:  # the oldest left while we went there
+                raise Unavailable("inbox.moved", repr(exc)) from exc
             raise Refused("cursor.expired", repr(exc)) from exc
         except KafkaError as exc:
             raise Unavailable("kafka.unavailable", repr(exc)) from exc

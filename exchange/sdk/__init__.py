@@ -7,6 +7,7 @@ from exchange.agencies import parse_code
 from exchange.sdk.agency import Agency
 from exchange.sdk.entries import Decided, Published, Receipt, Received, Told
 from exchange.sdk.keys import load as load_key
+from exchange.sdk.place import Gap
 from exchange.sdk.session import GatewayRefused
 from exchange.sdk.watching import LedgerBroken
 from exchange.signatures import SigningKey
@@ -18,6 +19,7 @@ __all__ = [
     "Agency",
     "Decided",
     "Fields",
+    "Gap",
     "GatewayRefused",
     "LedgerBroken",
     "Published",

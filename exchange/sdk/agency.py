@@ -23,11 +23,12 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from exchange.agencies import parse_code
-from exchange.errors import InvariantBroken, Misconfigured, Unavailable
+from exchange.errors import InvariantBroken, Unavailable
 from exchange.sdk import fetching, keys
 from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, silent
 from exchange.sdk.outbox import Outbox
 from exchange.sdk.owed import Owed
+from exchange.sdk.place import Gap, InboxPlace
 from exchange.sdk.sending import Outcome, Sending
 from exchange.sdk.session import GatewayRefused, Session
 from exchange.sdk.verifying import Verifying
@@ -84,6 +85,7 @@ class Agency:
         self._verifying = Verifying(self._session, roots)
         self._watching = Watching(self._session, self._folder / "ledger", ledger_key, check_every_s, clock)
         self._owed = Owed(self._folder / "owed.json")
+        self._place = InboxPlace(self._folder)
         self._clock, self._check_every_s, self._collected = clock, check_every_s, -check_every_s
 
     def __enter__(self) -> Self:
@@ -190,27 +192,39 @@ class Agency:
         """What arrived since the last item that was dealt with; with `follow`, for ever.
 
         An item is dealt with when the next one is asked for; leaving the loop at an item, say so by `dealt_with`.
+        Not read for longer than the exchange keeps an inbox: it goes on with the oldest kept, and `gaps` tells.
         Raises: InvariantBroken if one doesn't verify.
         """
-        cursor = self._cursor()
+        cursor = self._place.cursor()
         while True:
             query: dict[str, Any] = {"limit": PAGE, "wait": wait_s if follow else 0, "kind": list(kinds)}
             if cursor:
                 query["cursor"] = cursor
-            page = self._session.call("GET", "/v1/inbox", query=query)
+            try:
+                page = self._session.call("GET", "/v1/inbox", query=query)
+            except GatewayRefused as exc:
+                if exc.code != "cursor.expired" or not cursor:
+                    raise
+                self._place.step_over(self._clock())
+                cursor = ""
+                continue
             self._collect()
             for found in page["deliveries"]:
                 yield self._received(found)
-                self._move(found["cursor"])
+                self._place.move(found["cursor"])
             if page["cursor"] != cursor:
                 cursor = page["cursor"]
-                self._move(cursor)
+                self._place.move(cursor)
             if not follow and not page["more"]:
                 return
 
+    def gaps(self) -> list[Gap]:
+        """Where the inbox went on beyond what was no longer kept: ask the operator for what came in between."""
+        return self._place.gaps()
+
     def dealt_with(self, received: Received) -> None:
         """Let the inbox go on after this item next time."""
-        self._move(received.cursor)
+        self._place.move(received.cursor)
 
     def save(self, received: Received, folder: Path | str) -> list[Path]:
         """Fetch the attachments of a delivery into a folder; a file has its name only once all is right."""
@@ -355,20 +369,6 @@ class Agency:
             kind, fields, thread, raw, found["topic"], found["partition"], found["offset"], found["append_ms"],
             found["inbox_ms"], found["cursor"],
         )  # fmt: skip
-
-    def _cursor(self) -> str:
-        path = self._folder / "cursor"
-        try:
-            return path.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            return ""
-        except OSError as exc:
-            raise Misconfigured([f"{path} can't be read: {exc}"]) from exc
-
-    def _move(self, cursor: str) -> None:
-        draft = self._folder / "cursor.new"
-        draft.write_text(cursor, encoding="ascii")
-        draft.replace(self._folder / "cursor")
 
 
 def _place(what: str, receipt: Receipt) -> str:

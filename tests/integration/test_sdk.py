@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,13 @@ from exchange.agencies.levels import Level
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_members
 from exchange.errors import InvariantBroken, Rejected, Unavailable
+from exchange.gateway import cursors
+from exchange.gateway.deliveries import Delivery
+from exchange.gateway.inboxes import Inboxes
+from exchange.gateway.problems import Refused
 from exchange.local.simulation.cast import Member
 from exchange.local.waiting import wait_until
+from exchange.pipeline.routing import inbox_partition
 from exchange.sdk import GatewayRefused, Received
 from exchange.signatures import decode_record, encode_record
 from tests.support.gateways import Served, free_port, self_signed, serving
@@ -141,7 +146,7 @@ def test_a_notice_is_the_backbones(out: Agency) -> None:
 
 def test_a_forged_delivery_is_not_handed_out(out: Agency, into: Agency) -> None:
     out.publish([], [into.code], "x")
-    page = into._session.call("GET", "/v1/inbox", query={"cursor": into._cursor(), "wait": 30})
+    page = into._session.call("GET", "/v1/inbox", query={"cursor": into._place.cursor(), "wait": 30})
     import base64
 
     record = decode_record(base64.b64decode(page["deliveries"][0]["record"]))
@@ -259,3 +264,36 @@ def test_over_tls(exchange: Exchange, sender: Member, tmp_path: Path) -> None:
             pytest.raises(Unavailable, match=r"gateway\.unavailable"),
         ):
             other.find("H26")
+
+
+def test_an_inbox_that_was_not_read_for_too_long(
+    exchange: Exchange, out: Agency, into: Agency, recipient: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archiver took the oldest, and the cursor points at them: what is kept comes, once, and the gap is told."""
+    sent = [out.publish([], [into.code], f"Văn bản {number}").id for number in range(4)]
+    exchange.settle()
+    follow = into.inbox()
+    assert next(follow).fields["id"] == sent[0]
+    second = next(follow)  # the first was dealt with; the second is being dealt with
+    follow.close()
+    oldest = cursors.decode(second.cursor, recipient.agency.level, _partition(exchange, recipient))
+    into.close()
+    scan = Inboxes._scan
+
+    def trimmed(inboxes: Inboxes, name: tuple[str, int], start: int) -> AsyncGenerator[tuple[Delivery | None, int]]:
+        if 0 <= start < oldest:  # the second left, too, before it was dealt with
+            raise Refused("cursor.expired")
+        return scan(inboxes, name, start if start >= 0 else oldest)
+
+    monkeypatch.setattr(Inboxes, "_scan", trimmed)
+    with serving(exchange.world) as served:  # it remembers nothing
+        for _ in range(2):
+            with Agency(into.code, recipient.key, served.url, folder=into._folder) as again:
+                found = [received.fields["id"] for received in again.inbox(kinds=["document"])]
+                assert len(again.gaps()) == 1
+                assert [one for one in found if one in sent] == sent[2:]
+                sent = []
+
+
+def _partition(exchange: Exchange, member: Member) -> int:
+    return inbox_partition(member.agency.code, exchange.world.layout.inbox)
