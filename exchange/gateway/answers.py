@@ -80,6 +80,17 @@ class ReceiptsAnswer(BaseModel):
     receipts: list[ReceiptAnswer]
 
 
+class DraftAnswer(BaseModel):
+    """A statement that waits for its signature."""
+
+    model_config = _example(id="2f1c…", kind="document", statement="wwEk…", sha256=DIGEST)
+
+    id: str
+    kind: Literal["document", "status"]
+    statement: str = Field(description="The bytes to sign, base64")
+    sha256: str = Field(description="Of those bytes")
+
+
 class StorageReceiptAnswer(BaseModel):
     """The store's word that it holds the bytes; goes into the record of the statement that attaches them."""
 
@@ -101,8 +112,9 @@ class DeliveryAnswer(BaseModel):
     """One delivery. `record`: the submission's bytes, unchanged: verify them yourself."""
 
     model_config = _example(
-        kind="document", record="wwEk…", **_PLACE, inbox_ms=1767225600145, directory_offset=57, cursor="AQIAAw…"
-    )
+        kind="document", record="wwEk…", **_PLACE, inbox_ms=1767225600145, directory_offset=57, cursor="AQIAAw…",
+        fields=None,
+    )  # fmt: skip
 
     kind: str
     record: str
@@ -113,9 +125,13 @@ class DeliveryAnswer(BaseModel):
     inbox_ms: int = Field(description="When it became part of the inbox")
     directory_offset: int
     cursor: str = Field(description="Where to go on once this one is dealt with")
+    fields: dict[str, Any] | None = Field(
+        None,
+        description="What it says, where that was asked for: as in `schemas/`, digests in hex, other bytes in base64",
+    )
 
     @classmethod
-    def of(cls, kind: str, delivery: Delivery, cursor: str) -> DeliveryAnswer:
+    def of(cls, kind: str, delivery: Delivery, cursor: str, fields: dict[str, Any] | None = None) -> DeliveryAnswer:
         """The delivery as JSON."""
         return cls(
             kind=kind,
@@ -127,6 +143,7 @@ class DeliveryAnswer(BaseModel):
             inbox_ms=delivery.inbox_ms,
             directory_offset=delivery.directory_offset,
             cursor=cursor,
+            fields=fields,
         )
 
 

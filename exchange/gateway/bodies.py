@@ -2,7 +2,8 @@
 
 Guarantees: a body is never held beyond its limit; a sender that falls silent is let go. A body of
 ``application/avro`` holds one or more records one after another, each in Avro's single-object encoding, which ends by
-itself; ``application/json`` a list of the same in base64.
+itself; ``application/json`` a list of the same in base64, or of objects with a statement, its signatures and the
+storage receipts of its attachments, from which a record is made: nothing of what was signed changes by that.
 
 Source: Avro 1.12, "Single-object encoding"; RFC 9110 §8.3, §8.6; RFC 4648 §4.
 """
@@ -11,19 +12,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
+import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from exchange.gateway.problems import Refused
+from exchange.signatures import encode_record
 from exchange.statements import schema
 from exchange.statements.codec import PREFIX_BYTES
 from exchange.statements.compiled import DAMAGED
 
 AVRO, JSON, FORM = "application/avro", "application/json", "application/x-www-form-urlencoded"
+ALGORITHMS = frozenset({"ecdsa_p256_sha256", "rsa_pkcs1_sha256", "rsa_pss_sha256", "ed25519", "cms"})
+"""That a signature may name, as in ``schemas/record``."""
+
+MAC_BYTES = 32
+_HEX = re.compile("[0-9a-f]{64}")
 _RECORD = schema("record")
 
 
@@ -100,10 +108,66 @@ def _split(body: bytes, most: int) -> list[bytes]:
 def _from_json(body: bytes, most: int) -> list[bytes]:
     try:
         listed = json.loads(body)
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
-            raise Refused("request.malformed", "not a list of strings")
+        if not isinstance(listed, list) or not all(isinstance(one, str | dict) for one in listed):
+            raise Refused("request.malformed", "not a list of strings or objects")
         if len(listed) > most:
             raise Refused("request.too_many_records", f"{len(listed)} > {most}")
-        return [base64.b64decode(one, validate=True) for one in listed]
-    except (ValueError, binascii.Error, RecursionError) as exc:
+        return [_bytes(one) if isinstance(one, str) else _joined(one) for one in listed]
+    except (ValueError, TypeError, KeyError, RecursionError) as exc:
         raise Refused("request.malformed", repr(exc)[:200]) from exc
+
+
+def _joined(told: dict[str, Any]) -> bytes:
+    """A record of its parts; KeyError, TypeError, ValueError if they aren't that; Rejected if it is too large."""
+    signatures = [
+        {
+            "algorithm": _one_of(ALGORITHMS, one["algorithm"]),
+            "certificate": _digest(one["certificate"]),
+            "value": _bytes(one["value"]),
+            "batch": None,
+        }
+        for one in _list(told["signatures"])
+    ]
+    storage = [
+        {
+            "sha256": _digest(one["sha256"]),
+            "size": _whole(one["size"]),
+            "stored_ms": _whole(one["stored_ms"]),
+            "mac": _bytes(one["mac"], MAC_BYTES),
+        }
+        for one in _list(told.get("storage", []))
+    ]
+    return encode_record(_bytes(told["statement"]), signatures, storage)
+
+
+def _bytes(value: object, length: int | None = None) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError("no base64")
+    found = base64.b64decode(value, validate=True)
+    if length is not None and len(found) != length:
+        raise ValueError(f"{len(found)} bytes, not {length}")
+    return found
+
+
+def _digest(value: object) -> bytes:
+    if not isinstance(value, str) or not _HEX.fullmatch(value):
+        raise ValueError("not a SHA-256 in lower-case hex")
+    return bytes.fromhex(value)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ValueError("no whole number of 63 bits")
+    return value
+
+
+def _one_of(known: frozenset[str], value: object) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise ValueError("unknown")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("no list")
+    return value

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, NamedTuple
 
 from exchange.errors import InvariantBroken, Rejected
 from exchange.signatures import decode_record
 from exchange.signatures.envelope import OWN_WORD
-from exchange.statements import identify, schema
+from exchange.statements import Fields, identify, schema
 
 _DELIVERY = schema("delivery")
 
@@ -50,3 +51,20 @@ def kind_of(delivery: Delivery) -> str:
         return identify(decode_record(delivery.record, OWN_WORD)["statement"]).name
     except Rejected as exc:
         raise InvariantBroken(f"a delivery of {delivery.topic}/{delivery.source_offset}: {exc}") from exc
+
+
+def fields_of(delivery: Delivery) -> Fields:
+    """What it says, as JSON has it: digests in lower-case hex, other bytes in base64; the rest as in ``schemas/``."""
+    raw: bytes = decode_record(delivery.record, OWN_WORD)["statement"]
+    fields: Fields = _plain(identify(raw).decode(raw))
+    return fields
+
+
+def _plain(value: Any, name: str = "") -> Any:  # noqa: ANN401  any field
+    if isinstance(value, dict):
+        return {key: _plain(one, key) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, name) for one in value]
+    if isinstance(value, bytes):
+        return value.hex() if name == "sha256" else base64.b64encode(value).decode("ascii")
+    return value

@@ -17,6 +17,8 @@ class Limits:
     """Of one submission: what a producer batch takes without a second round trip."""
     form_bytes: int = 16 * 1024
     """A token request: an assertion has about 1 KiB."""
+    draft_bytes: int = 256 * 1024
+    """What is to be encoded: a statement has at most 32 KiB."""
     attachment_bytes: int = 2 * 1024 * MIB
     """As the gate's rule for a document's attachments."""
     body_chunk_s: float = 20.0

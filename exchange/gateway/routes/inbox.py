@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
 from exchange.gateway.answers import DeliveryAnswer, InboxAnswer
+from exchange.gateway.deliveries import fields_of
 from exchange.gateway.inboxes import Page
 from exchange.gateway.routes.access import Caller, CountedCaller, GatewayHere, problems
 from exchange.gateway.state import Gateway
@@ -37,6 +38,7 @@ async def inbox(
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the first", examples=[30])] = 0,
     limit: Annotated[int, Query(ge=1, le=500, examples=[100])] = 100,
     kind: Kinds = [],  # noqa: B006  FastAPI copies defaults
+    fields: Annotated[bool, Query(description="Tell in JSON what each says, for who has no Avro library")] = False,
 ) -> InboxAnswer:
     """Read the caller's deliveries after a cursor; with `wait`, wait for the first of them.
 
@@ -48,7 +50,7 @@ async def inbox(
             caller.agency, cursor, wait_s, min(limit, gateway.limits.page), frozenset(kind)
         )
     return InboxAnswer(
-        deliveries=_deliveries(gateway, caller, page),
+        deliveries=_deliveries(gateway, caller, page, is_told=fields),
         cursor=gateway.inboxes.cursor(caller.agency, page.position),
         more=page.more,
     )
@@ -100,8 +102,13 @@ async def _follow(gateway: Gateway, caller: Caller, page: Page, kinds: frozenset
             page = await gateway.inboxes.page(caller.agency, cursor, wait_s, EVENTS_MAX, kinds)
 
 
-def _deliveries(gateway: Gateway, caller: Caller, page: Page) -> list[DeliveryAnswer]:
+def _deliveries(gateway: Gateway, caller: Caller, page: Page, *, is_told: bool = False) -> list[DeliveryAnswer]:
     return [
-        DeliveryAnswer.of(kind, delivery, gateway.inboxes.cursor(caller.agency, delivery.offset + 1))
+        DeliveryAnswer.of(
+            kind,
+            delivery,
+            gateway.inboxes.cursor(caller.agency, delivery.offset + 1),
+            fields_of(delivery) if is_told else None,
+        )
         for kind, delivery in page.found
     ]

@@ -6,13 +6,49 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from exchange.gateway.answers import ReceiptAnswer, ReceiptsAnswer
-from exchange.gateway.bodies import AVRO, JSON, media_type, records_in, whole
+from exchange.gateway.answers import DIGEST, ReceiptAnswer, ReceiptsAnswer
+from exchange.gateway.bodies import ALGORITHMS, AVRO, JSON, media_type, records_in, whole
 from exchange.gateway.examining import examine
 from exchange.gateway.problems import Refused
 from exchange.gateway.routes.access import CallerHere, GatewayHere, problems
 
 router = APIRouter(tags=["statements"])
+
+_HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_BASE64 = {"type": "string", "contentEncoding": "base64"}
+_WHOLE = {"type": "integer", "minimum": 0}
+_PARTS: dict[str, Any] = {
+    "type": "object",
+    "required": ["statement", "signatures"],
+    "properties": {
+        "statement": _BASE64,
+        "signatures": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 8,
+            "items": {
+                "type": "object",
+                "required": ["algorithm", "certificate", "value"],
+                "properties": {
+                    "algorithm": {"enum": sorted(ALGORITHMS)},
+                    "certificate": _HEX | {"description": "SHA-256 of the signer's certificate (DER)"},
+                    "value": _BASE64 | {"description": "Over the statement's bytes; ECDSA as DER"},
+                },
+            },
+        },
+        "storage": {
+            "type": "array",
+            "maxItems": 100,
+            "description": "The answers to `PUT /v1/attachments/{sha256}`",
+            "items": {
+                "type": "object",
+                "required": ["sha256", "size", "stored_ms", "mac"],
+                "properties": {"sha256": _HEX, "size": _WHOLE, "stored_ms": _WHOLE, "mac": _BASE64},
+            },
+        },
+    },
+}
+"""A record in its parts, for who has no Avro library."""
 
 _BODY: dict[str, Any] = {
     "required": True,
@@ -26,9 +62,15 @@ _BODY: dict[str, Any] = {
                 "type": "array",
                 "minItems": 1,
                 "maxItems": 1000,
-                "items": {"type": "string", "contentEncoding": "base64"},
+                "items": {"oneOf": [{"type": "string", "contentEncoding": "base64"}, _PARTS]},
             },
-            "example": ["wwEk0a9tq8hD5w…"],
+            "example": [
+                {
+                    "statement": "wwEk0a9tq8hD5w…",
+                    "signatures": [{"algorithm": "ecdsa_p256_sha256", "certificate": DIGEST, "value": "MEUCIQ…"}],
+                    "storage": [{"sha256": DIGEST, "size": 4, "stored_ms": 1767225600000, "mac": "x0T…="}],
+                }
+            ],
         },
     },
 }
