@@ -16,10 +16,13 @@ from exchange.agencies.entries import (
     Entry,
     Erased,
     Erasure,
+    Grant,
     Group,
     Leader,
     RevocationList,
+    RoleName,
     SettingAside,
+    Suspension,
 )
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import Closed, Open, Redirected, Resolution, Unknown
@@ -39,6 +42,7 @@ __all__ = [
     "Entry",
     "Erased",
     "Erasure",
+    "Grant",
     "Group",
     "Leader",
     "Level",
@@ -46,7 +50,9 @@ __all__ = [
     "Redirected",
     "Resolution",
     "RevocationList",
+    "RoleName",
     "SettingAside",
+    "Suspension",
     "Unknown",
     "parse_code",
     "to_old",

@@ -1,5 +1,5 @@
-"""What the registrar can say about the state: agencies, leaders, certificates, revocations, groups; and which
-submissions operators set aside or erased.
+"""What the registrar can say about the state: agencies, leaders, certificates, revocations, groups; which
+submissions operators set aside or erased, which senders they suspended, and who they are.
 
 One class an entry type; the fields are those of ``schemas/directory``, in its order. Each entry
 has an identity (`key`) and a `version`; a later entry replaces an earlier one of the same key only with a
@@ -178,4 +178,49 @@ class Erasure:
         return f"erasure:{self.thread}/{self.sender}/{self.id}/{self.part}"
 
 
-Entry = Agency | Leader | CertificateEntry | RevocationList | Group | SettingAside | Erasure
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Two operators' decision that an agency may say nothing for now; with `is_suspended` false, that it may again.
+
+    `code`: the agency's, itself and none below it. What it said before stands; it goes on receiving. `reason`: why;
+    `by`, `seconded_by`: who decided.
+    """
+
+    code: str
+    version: int
+    is_suspended: bool
+    reason: str
+    by: str
+    seconded_by: str
+
+    @property
+    def key(self) -> str:
+        return f"suspension:{self.code}"
+
+
+RoleName = Literal["viewer", "auditor", "operator", "administrator"]
+"""What somebody may be in the exchange's own house."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Somebody has a role; with `is_granted` false, has it no longer.
+
+    `user`: the name of the account; `scope`: the agency that it counts for, with all below it. `reason`: why; `by`:
+    who decided.
+    """
+
+    user: str
+    role: RoleName
+    scope: str
+    version: int
+    is_granted: bool
+    reason: str
+    by: str
+
+    @property
+    def key(self) -> str:
+        return f"grant:{self.user}/{self.role}/{self.scope}"
+
+
+Entry = Agency | Leader | CertificateEntry | RevocationList | Group | SettingAside | Erasure | Suspension | Grant

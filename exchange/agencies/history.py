@@ -19,10 +19,13 @@ from exchange.agencies.entries import (
     CertificateEntry,
     Entry,
     Erasure,
+    Grant,
     Group,
     Leader,
     RevocationList,
+    RoleName,
     SettingAside,
+    Suspension,
 )
 
 Key = TypeVar("Key", bound=Hashable)
@@ -69,6 +72,11 @@ class History(Generic[Key, Item]):
         index = bisect_left(versions, next_offset, key=_offset_of)
         return versions[index - 1][1] if index else None
 
+    def all_at(self, next_offset: int) -> list[Item]:
+        """Return what the records below `next_offset` leave of every key, in the order of first appearance."""
+        found = (self.at(key, next_offset) for key in tuple(self._versions))
+        return [entry for entry in found if entry is not None]
+
 
 class Records:
     """All histories, and the indexes over agencies. Shared by the directory and its views."""
@@ -81,12 +89,14 @@ class Records:
         "claims",
         "erasures",
         "expansions",
+        "grants",
         "groups",
         "leaders",
         "order",
         "ordinals",
         "revocation_lists",
         "settings_aside",
+        "suspensions",
     )
 
     def __init__(self) -> None:
@@ -100,6 +110,9 @@ class Records:
         self.settings_aside: History[tuple[str, int, int], SettingAside] = History()
         # (offset, decision), in the order of the log: a later one about the same document adds to an earlier one.
         self.erasures: list[tuple[int, Erasure]] = []
+        self.suspensions: History[str, Suspension] = History()
+        # User → each grant that was ever said, by (role, scope).
+        self.grants: dict[str, History[tuple[RoleName, str], Grant]] = {}
         # Agency codes in the order of first appearance, and the place of each.
         self.order: list[str] = []
         self.ordinals: dict[str, int] = {}
@@ -131,6 +144,10 @@ class Records:
             case Erasure():
                 self.erasures.append((offset, entry))
                 return True
+            case Suspension():
+                return self.suspensions.admit(entry.code, offset, entry)
+            case Grant():
+                return self.grants.setdefault(entry.user, History()).admit((entry.role, entry.scope), offset, entry)
 
     def _admit_agency(self, offset: int, agency: Agency) -> bool:
         if not self.agencies.admit(agency.code, offset, agency):

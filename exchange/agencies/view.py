@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from exchange.agencies.codes import parse_code, to_old
-from exchange.agencies.entries import Agency, CertificateEntry, Erasure, Group, Leader, RevocationList, SettingAside
+from exchange.agencies.entries import (
+    Agency,
+    CertificateEntry,
+    Erasure,
+    Grant,
+    Group,
+    Leader,
+    RevocationList,
+    SettingAside,
+    Suspension,
+)
 from exchange.agencies.groups import members
 from exchange.agencies.history import Records
 from exchange.agencies.resolution import Open, Resolution, Unknown, follow
@@ -84,6 +94,33 @@ class DirectoryView:
     def erasures(self, since: int = 0) -> list[tuple[int, Erasure]]:
         """Return the decisions to erase, with the offset of each, from that offset on; in the order of the log."""
         return [(offset, one) for offset, one in self._records.erasures if since <= offset < self.offset]
+
+    def suspension(self, code: str) -> Suspension | None:
+        """Return the decision that silences the agency with this canonical code now; None if there is none."""
+        standing = self.last_suspension(code)
+        return standing if standing is not None and standing.is_suspended else None
+
+    def last_suspension(self, code: str) -> Suspension | None:
+        """Return the newest decision about an agency's voice, be it that a suspension is over."""
+        return self._records.suspensions.at(code, self.offset)
+
+    def suspensions(self) -> list[Suspension]:
+        """Return the decisions that silence agencies now."""
+        return [one for one in self._records.suspensions.all_at(self.offset) if one.is_suspended]
+
+    def grants(self, user: str) -> list[Grant]:
+        """Return what stands of the roles of one user, revoked ones left out."""
+        histories = self._records.grants.get(user)
+        return [] if histories is None else [one for one in histories.all_at(self.offset) if one.is_granted]
+
+    def granted(self) -> list[Grant]:
+        """Return what stands of everybody's roles."""
+        return [grant for user in sorted(self._records.grants) for grant in self.grants(user)]
+
+    def last_grant(self, grant: Grant) -> Grant | None:
+        """Return the newest entry with the key of `grant`, be it a revocation."""
+        histories = self._records.grants.get(grant.user)
+        return None if histories is None else histories.at((grant.role, grant.scope), self.offset)
 
     def expand(self, group_code: str, on: date) -> tuple[Agency, ...]:
         """Return the members of a group that are open on `on`, sorted by code; see `groups.members`.

@@ -107,7 +107,7 @@ class Recount:
         return self._view.setting_aside(*at)
 
     def sender(self, code: str) -> Agency:
-        """The agency that speaks; Rejected if it isn't open, or that isn't its code of record."""
+        """The agency that speaks; Rejected if it isn't open, is suspended, or that isn't its code of record."""
         found = self._senders.get(code)
         if found is None:
             found = self._senders[code] = self._speaker(code)
@@ -116,6 +116,8 @@ class Recount:
     def _speaker(self, code: str) -> Agency:
         match self._view.resolve(code, self._day):
             case Open(agency) if agency.code == code:
+                if self._view.suspension(code) is not None:
+                    raise Rejected("sender.suspended", code)
                 return agency
             case Open(agency):
                 raise Rejected("sender.unknown", f"{code[:40]} is not the code of record of {agency.code}")

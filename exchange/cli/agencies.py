@@ -1,4 +1,4 @@
-"""`exchange agency list | show | tree`: the units of the directory."""
+"""`exchange agency list | show | tree`, `suspend | resume`: the units of the directory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from exchange.agencies.entries import Agency
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import is_open
 from exchange.agencies.view import DirectoryView
+from exchange.cli import suspending
 from exchange.cli import world as worlds
 from exchange.cli.output import NO, OUT, VIETNAM, Json, print_json, table
 from exchange.local.issuing import Issued
 
 app = typer.Typer(no_args_is_help=True, help="The units of the state that may send and receive.")
+
+suspending.register(app)
 
 LEVELS = {level.label: level for level in Level}
 
@@ -62,6 +65,8 @@ def show(context: typer.Context, code: str, json: Annotated[bool, typer.Option("
     agency = _known(view, code)
     certificates = world.authority.issued(agency.code)
     fields = _fields(agency) | {
+        "suspended": None if (silenced := view.suspension(agency.code)) is None
+        else f"by {silenced.by} and {silenced.seconded_by}: {silenced.reason}",
         "ancestors": [above.code for above in view.ancestors(agency.code)],
         "children": len(view.children(agency.code)),
         "certificates": [

@@ -32,6 +32,7 @@ _ADVICE = {
     "disk.full": "Make room on that disk, then run `exchange up`; what was acknowledged is kept.",
     "ledger.unwitnessed": "Documents flow on. See whether the witnesses answer: docs/attesting.md.",
     "ledger.unstamped": "Documents flow on. See whether the time-stamping authority answers: docs/attesting.md.",
+    "decision.same_person": "Somebody else has to agree: --seconded-by.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
 

@@ -23,6 +23,7 @@ from exchange.local.authority import Authority
 from exchange.local.home import DEFAULT_HOME, Home
 from exchange.local.kafka import KafkaCluster
 from exchange.local.postgres import PostgresServer
+from exchange.operating.deciding import Registrar
 from exchange.signatures import Trust, TrustCache
 
 
@@ -89,6 +90,11 @@ class World:
     def directory_log(self) -> DirectoryLog:
         """The directory, read to its end."""
         return DirectoryLog(self.base, self.authority.registrar_public_key)
+
+    @property
+    def registrar(self) -> Registrar:
+        """Who signs what operators decide."""
+        return Registrar(self.base, self.authority.registrar_key, self.directory_log)
 
     @cached_property
     def trust_at(self) -> TrustAt:

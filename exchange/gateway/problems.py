@@ -47,6 +47,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "assertion.replayed": (401, "The assertion was used before."),
     "assertion.not_a_seal": (401, "Only an agency's own seal may ask for a token."),
     "sender.not_yours": (403, "You may speak for your own agency only."),
+    "sender.suspended": (403, "Your agency is suspended: it may read, and say nothing until it is resumed."),
     "quota.exceeded": (429, "More than your quota: wait as long as Retry-After says."),
     "hop.behind": (429, "The exchange is behind: wait as long as Retry-After says, then send the same again."),
     "cursor.invalid": (400, "The cursor isn't one that we gave you."),

@@ -65,7 +65,7 @@ class Router:
         self._groups: dict[str, list[Copy]] = {}
 
     def sender(self, code: str, on: date) -> Agency:
-        """The agency that speaks; Rejected ``sender.unknown``, ``sender.closed``."""
+        """The agency that speaks; Rejected ``sender.unknown``, ``sender.closed``, ``sender.suspended``."""
         self._begin(on)
         agency = self._senders.get(code)
         if agency is None:
@@ -75,6 +75,8 @@ class Router:
     def _speaker(self, code: str, on: date) -> Agency:
         match self.view.resolve(code, on):
             case Open(agency) if agency.code == code:
+                if self.view.suspension(code) is not None:
+                    raise Rejected("sender.suspended", code)
                 return agency
             case Open(agency):
                 raise Rejected("sender.unknown", f"{code[:40]} is not the code of record of {agency.code}")

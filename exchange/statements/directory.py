@@ -12,10 +12,12 @@ from exchange.agencies.entries import (
     Entry,
     Erased,
     Erasure,
+    Grant,
     Group,
     Leader,
     RevocationList,
     SettingAside,
+    Suspension,
 )
 from exchange.agencies.levels import Level
 from exchange.errors import Rejected
@@ -90,4 +92,8 @@ def _class_of(fields: Fields) -> type[Entry]:
         return Erasure
     if "offset" in fields:
         return SettingAside
+    if "is_suspended" in fields:
+        return Suspension
+    if "is_granted" in fields:
+        return Grant
     return Leader if "position" in fields else Agency

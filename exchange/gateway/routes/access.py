@@ -59,6 +59,12 @@ async def quota_of(caller: Annotated[Caller, Depends(caller_of)], gateway: Gatew
     return caller
 
 
+def require_voice(caller: Caller, gateway: Gateway) -> None:
+    """Refuse whatever a suspended agency would say; Refused ``sender.suspended``. It may go on reading."""
+    if gateway.directory.view.suspension(caller.code) is not None:
+        raise Refused("sender.suspended", caller.code)
+
+
 CallerHere = Annotated[Caller, Depends(caller_of)]
 """For submissions, whose quota is counted in statements."""
 CountedCaller = Annotated[Caller, Depends(quota_of)]

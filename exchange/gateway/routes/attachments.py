@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from exchange.gateway.answers import DIGEST, StorageReceiptAnswer
 from exchange.gateway.bodies import chunks
 from exchange.gateway.problems import Refused
-from exchange.gateway.routes.access import CountedCaller, GatewayHere, problems
+from exchange.gateway.routes.access import CountedCaller, GatewayHere, problems, require_voice
 from exchange.gateway.state import Gateway
 
 OCTETS = "application/octet-stream"
@@ -30,7 +30,7 @@ _BODY: dict[str, Any] = {
 @router.put(
     "/v1/attachments/{sha256}",
     response_model=StorageReceiptAnswer,
-    responses=problems(408, 413) | {201: {"model": StorageReceiptAnswer, "description": "Stored now"}},
+    responses=problems(403, 408, 413) | {201: {"model": StorageReceiptAnswer, "description": "Stored now"}},
     openapi_extra={"requestBody": _BODY},
     summary="Store an attachment",
 )
@@ -39,6 +39,7 @@ async def store(digest: Digest, request: Request, caller: CountedCaller, gateway
 
     201 if they are new, 200 if they were there. Any media type: bytes are bytes.
     """
+    require_voice(caller, gateway)
     with gateway.uploads.one(caller.code):
         body = chunks(request, gateway.limits.attachment_bytes, gateway.limits.body_chunk_s)
         stored, is_new = await gateway.files.put(bytes.fromhex(digest), body)

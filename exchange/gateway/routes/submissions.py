@@ -10,7 +10,7 @@ from exchange.gateway.answers import DIGEST, ReceiptAnswer, ReceiptsAnswer
 from exchange.gateway.bodies import ALGORITHMS, AVRO, JSON, media_type, records_in, whole
 from exchange.gateway.examining import examine
 from exchange.gateway.problems import Refused
-from exchange.gateway.routes.access import CallerHere, GatewayHere, problems
+from exchange.gateway.routes.access import CallerHere, GatewayHere, problems, require_voice
 
 router = APIRouter(tags=["statements"])
 
@@ -90,6 +90,7 @@ async def submit(request: Request, caller: CallerHere, gateway: GatewayHere) -> 
     the recipients' receipts or as a notice with a code. The same bytes again change nothing: without an answer, send
     again.
     """
+    require_voice(caller, gateway)
     gateway.require_room()
     kind = media_type(request)
     if kind not in {AVRO, JSON}:

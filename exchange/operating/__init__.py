@@ -1,0 +1,1 @@
+"""What operators decide and do: suspending senders, sending dead letters again, who may do what."""
