@@ -30,6 +30,7 @@ from threading import Event
 import structlog
 from confluent_kafka.admin import AdminClient
 
+from exchange import metrics
 from exchange.archive.attachments import SealedAttachments
 from exchange.archive.parts import DEAD_LETTERS
 from exchange.archive.volumes import Partition, Volumes
@@ -101,11 +102,12 @@ class Archiver:
         """
         swept = -math.inf
         while not stop.is_set():
-            pause_s = PASS_EVERY_S
+            pause_s, began = PASS_EVERY_S, time.monotonic()
             try:
                 is_sweep = time.monotonic() - swept > SWEEP_EVERY_S
                 done = self.once(now_ms(), is_sweep=is_sweep, is_over=stop.is_set)
                 swept = time.monotonic() if is_sweep else swept
+                _count(done, time.monotonic() - began, now_ms())
                 if done.archived or done.left or done.erased:
                     log.info("archive.passed", archived=done.archived, left=done.left, erased=done.erased)
             except Unavailable as exc:
@@ -216,6 +218,17 @@ class Archiver:
                     done.left[topic] = done.left.get(topic, 0) + offset - oldest
         finally:
             asking.close()
+
+
+def _count(done: Pass, seconds: float, at_ms: int) -> None:
+    """Give Prometheus what a pass did."""
+    for topic, count in done.archived.items():
+        metrics.ARCHIVE_ARCHIVED.labels(topic).inc(count)
+    for topic, count in done.left.items():
+        metrics.ARCHIVE_LEFT.labels(topic).inc(count)
+    metrics.ARCHIVE_ERASED.inc(done.erased)
+    metrics.ARCHIVE_PASS.set(seconds)
+    metrics.ARCHIVE_PASSED.set(at_ms / 1000)
 
 
 def _check(leaves_after_ms: Mapping[str, int]) -> None:

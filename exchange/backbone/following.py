@@ -32,6 +32,18 @@ class Following:
         self._consumer = consumer
         self._ends = ends
         self._unfinished = set(ends)
+        self._reached: dict[int, int] = {}
+
+    @property
+    def reached_ms(self) -> int | None:
+        """All that was appended before has been read: broker's clock, ms; now, at the end of all partitions.
+
+        None as long as that isn't known of a partition.
+        """
+        if not self._unfinished:
+            return int(time.time() * 1000)
+        reached = [self._reached.get(partition) for partition in self._unfinished]
+        return None if None in reached else min(one for one in reached if one is not None)
 
     @property
     def is_at_end(self) -> bool:
@@ -63,6 +75,7 @@ class Following:
         partition = message.partition() or 0
         if failure is None:
             read = record_of(message)
+            self._reached[partition] = read.append_ms
             end = self._ends[partition]
             if end is None:
                 self._unfinished.add(partition)

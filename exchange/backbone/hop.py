@@ -30,6 +30,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from exchange import metrics
 from exchange.agencies.entries import SettingAside
 from exchange.backbone.changelog import note, restore, whole_from
 from exchange.backbone.clients import Config, error_of, member, transactional_producer
@@ -41,7 +42,7 @@ from exchange.backbone.transaction import Probe, Transactions
 from exchange.backbone.verifying import Verifying
 from exchange.errors import Fenced, InvariantBroken, Rejected, Unavailable
 from exchange.pipeline.decide import Decisions, Verdict
-from exchange.pipeline.outputs import CHANGELOG, Position, Rules
+from exchange.pipeline.outputs import CHANGELOG, Outputs, Position, Rules
 from exchange.pipeline.routing import INBOX_TOPICS, Router
 from exchange.pipeline.store import PartitionStore
 from exchange.pipeline.submission import Submission
@@ -109,6 +110,7 @@ class Hop:
                     self._turn()
                 except Unavailable as exc:
                     log.warning("hop.waiting", worker=self._rules.worker, code=exc.code, detail=exc.detail)
+                    metrics.HOP_WAITS.labels(exc.code).inc()
                     self._rewind()
                     stop.wait(WORLD_RETRY_S)
         finally:
@@ -133,11 +135,13 @@ class Hop:
         submissions = self._poll()
         if not submissions:
             return
+        began = time.monotonic()
         verdicts = self._verdicts(submissions)
         self._probe("verified")
         start = 0
         while start < len(submissions):
             start = self._transact(submissions, verdicts, start)
+        metrics.HOP_BATCH.observe(time.monotonic() - began)
 
     def _poll(self) -> list[Submission]:
         """Read the next batch, bounded by records, bytes and time; urgent first, each log in its order.
@@ -193,7 +197,19 @@ class Hop:
             owned.stores[partition].apply()
         owned.positions.update(after)
         self._probe("applied")
+        self._count(decisions.outputs, owned)
         return end
+
+    def _count(self, outputs: Outputs, owned: Owned) -> None:
+        """Give Prometheus what one transaction did."""
+        now = time.time()
+        for (kind, outcome, code), count in outputs.counts().items():
+            metrics.HOP_RECORDS.labels(kind, outcome, code).inc(count)
+        for topic, oldest_ms, count in outputs.oldest():
+            metrics.HOP_DELIVERY.add(topic, max(now - oldest_ms / 1000, 0.0), count)
+        metrics.HOP_REFUSED.add(outputs.refused)
+        metrics.HOP_COMMITTED.set(now)
+        metrics.HOP_CLAIMS.set(sum(len(store) for store in owned.stores.values()))
 
     def _decide(self, decisions: Decisions, submission: Submission, verdict: Verdict | SettingAside) -> None:
         """Decide about one submission, unless an operator has; a bug of ours in that names the record to look at."""
@@ -276,6 +292,9 @@ class Hop:
         self._assignment = None
         seconds = round(time.monotonic() - began, 3)
         claims = sum(len(store) for store in stores.values())
+        metrics.HOP_PARTITIONS.set(len(partitions))
+        metrics.HOP_CLAIMS.set(claims)
+        metrics.HOP_RESTORE.set(seconds)
         whole = {partition: store.sweep.whole_from for partition, store in stores.items()}
         log.info(
             "hop.assigned",
@@ -296,6 +315,7 @@ class Hop:
         """No transaction is open across a poll, so there is nothing to finish; nothing is ours from here on."""
         self._lanes.lose()
         self._owned, self._assignment = NOTHING, None
+        metrics.HOP_PARTITIONS.set(0)
         log.info("hop.revoked", worker=self._rules.worker, partitions=sorted({tp.partition for tp in revoked}))
 
 

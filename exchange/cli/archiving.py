@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from exchange import metrics
 from exchange.archive.archiver import Archiver
 from exchange.archive.erasing import Eraser, Places
 from exchange.archive.volumes import Partition
@@ -25,6 +26,7 @@ from exchange.cli.world import World
 from exchange.errors import Rejected
 from exchange.ledger.promises import positions
 from exchange.ledger.store import positions_in
+from exchange.local.endpoint import endpoint
 from exchange.local.founding import now_ms
 from exchange.local.progress import on_terminal
 from exchange.pipeline.books import TRACE
@@ -75,7 +77,12 @@ def write(context: typer.Context) -> None:
     """The archiver."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    run_to_its_end(lambda: archiver_of(world).run(stop, now_ms))
+
+    def work() -> None:
+        with endpoint(world.home, "archive", metrics.ARCHIVE):
+            archiver_of(world).run(stop, now_ms)
+
+    run_to_its_end(work)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exchange import metrics
 from exchange.backbone.hop import GROUP
 from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of
@@ -15,6 +16,7 @@ from exchange.cli.output import ERR
 from exchange.cli.running import run_to_its_end
 from exchange.cli.world import World
 from exchange.errors import InvariantBroken, Misconfigured
+from exchange.local.endpoint import endpoint
 
 if TYPE_CHECKING:
     from exchange.gateway import Deployment
@@ -61,7 +63,8 @@ async def _serve(
             soft_wrap=True,
         )
     try:
-        await serve(deployment_of(world, url), listening)
+        with endpoint(world.home, f"gateway-{port}", metrics.GATEWAY):
+            await serve(deployment_of(world, url), listening)
     except* InvariantBroken as group:
         raise _first(group) from group
 

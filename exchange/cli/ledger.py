@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from exchange import metrics
 from exchange.agencies import BACKBONE_CODE
 from exchange.backbone.objects import Objects
 from exchange.cli import attesting
@@ -24,6 +25,7 @@ from exchange.ledger.notes import COSIGNATURE, NoteKey, VerifierKey
 from exchange.ledger.promises import PromiseWriter, Signing
 from exchange.ledger.store import CHECKPOINT
 from exchange.ledger.writer import LedgerWriter
+from exchange.local.endpoint import endpoint
 
 ledger = typer.Typer(
     no_args_is_help=True, help="The transparency log over the trace: its key, its state, its witnesses."
@@ -70,7 +72,8 @@ def write(context: typer.Context) -> None:
     stop = stop_on_signals()
 
     def work() -> None:
-        with attesting.attesting_beside(world, key_of(world).verifier):
+        figures = endpoint(world.home, "ledger", metrics.LEDGER, metrics.READER)
+        with figures, attesting.attesting_beside(world, key_of(world).verifier):
             LedgerWriter(world.base, folder_of(world), key_of(world)).run(stop)
 
     run_to_its_end(work)
@@ -80,8 +83,13 @@ def promise(context: typer.Context) -> None:
     """Whoever gives the backbone's promises, and says which deadlines passed."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    signing = Signing(world.authority.backbone.signing_key, BACKBONE_CODE)
-    run_to_its_end(lambda: PromiseWriter(world.base, signing).run(stop))
+
+    def work() -> None:
+        signing = Signing(world.authority.backbone.signing_key, BACKBONE_CODE)
+        with endpoint(world.home, "promises", metrics.PROMISES, metrics.READER):
+            PromiseWriter(world.base, signing).run(stop)
+
+    run_to_its_end(work)
 
 
 @ledger.command()

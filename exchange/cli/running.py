@@ -12,6 +12,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from exchange import metrics
 from exchange.agencies import BACKBONE_CODE
 from exchange.backbone.hop import Hop
 from exchange.backbone.transaction import Probe
@@ -21,6 +22,7 @@ from exchange.cli.output import OUT, explain
 from exchange.cli.world import World
 from exchange.errors import ExchangeError, InvariantBroken
 from exchange.local.crew import BUG, Crew, stop_crew
+from exchange.local.endpoint import endpoint
 from exchange.pipeline.books import TRACE
 from exchange.pipeline.outputs import Rules
 from exchange.signatures import sign_record
@@ -68,15 +70,25 @@ def worker(context: typer.Context, name: str) -> None:
     """One worker of the hop, under the name that it keeps over restarts."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    run_to_its_end(lambda: make_hop(world, name).run(stop))
+
+    def work() -> None:
+        with endpoint(world.home, name, metrics.HOP):
+            make_hop(world, name).run(stop)
+
+    run_to_its_end(work)
 
 
 def project(context: typer.Context) -> None:
     """The projection of the trace into PostgreSQL."""
     world = worlds.of(context)
     stop = stop_on_signals()
-    earlier = partial(world.volumes.read, TRACE)
-    run_to_its_end(lambda: TraceProjection(world.base, TraceStore(world.database_url), earlier=earlier).run(stop))
+
+    def work() -> None:
+        earlier = partial(world.volumes.read, TRACE)
+        with endpoint(world.home, "trace-store", metrics.TRACE_STORE, metrics.READER):
+            TraceProjection(world.base, TraceStore(world.database_url), earlier=earlier).run(stop)
+
+    run_to_its_end(work)
 
 
 def count(context: typer.Context) -> None:
@@ -85,7 +97,12 @@ def count(context: typer.Context) -> None:
 
     world = worlds.of(context)
     stop = stop_on_signals()
-    run_to_its_end(lambda: worker.count(world.base, ThroughputStore(world.database_url), stop))
+
+    def work() -> None:
+        with endpoint(world.home, "throughput"):
+            worker.count(world.base, ThroughputStore(world.database_url), stop)
+
+    run_to_its_end(work)
 
 
 def make_hop(world: World, name: str, probe: Probe = lambda _: None) -> Hop:

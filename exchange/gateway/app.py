@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange.gateway import problems
+from exchange.gateway.figures import Figures
 from exchange.gateway.ledger import HEADER, LiveLedger
 from exchange.gateway.routes import attachments, drafts, inbox, ledger, lookups, submissions, tokens
 from exchange.gateway.state import Gateway
@@ -38,6 +39,7 @@ def create_app(gateway: Gateway) -> FastAPI:
     problems.install(app)
     if gateway.ledger is not None:
         app.add_middleware(Checkpoints, ledger=gateway.ledger)
+    app.add_middleware(Figures)
     described = _described(app.openapi())
     app.openapi = lambda: described  # type: ignore[method-assign]
     return app

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from exchange import metrics
 from exchange.backbone.attachments import Attachments
 from exchange.backbone.clients import Config
 from exchange.backbone.directory_log import DirectoryLog
@@ -113,6 +114,7 @@ class Gateway:
             try:
                 lag = await asyncio.to_thread(hop_lag, place.base, place.group, place.keyed)
                 self.lag = sum(lag.values())
+                metrics.GATEWAY_LAG.set(self.lag)
             except Unavailable as exc:
                 log.warning("gateway.lag_unknown", detail=exc.detail[:200])
             await asyncio.sleep(self.limits.lag_every_s)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 
+from exchange import metrics
 from exchange.backbone.clients import Config, transactional_producer
 from exchange.backbone.following import Following, follow
 from exchange.backbone.objects import Objects
@@ -67,6 +68,7 @@ class LedgerWriter:
         self._trace = trace
         self._order = order
         self._probe = probe
+        self._as_of = metrics.AsOf(metrics.READER_BEHIND.labels("ledger"))
         self.size = 0
         """Leaves signed so far, as this object knows."""
 
@@ -103,6 +105,7 @@ class LedgerWriter:
                     batches.forget()
                     looked = time.monotonic()
                 batches.write(following.portion(_WAIT_S, LINGER_S))
+                self._as_of.reached(following.reached_ms)
 
     @contextmanager
     def _session(self) -> Iterator[tuple[Batches, Following]]:
@@ -116,7 +119,7 @@ class LedgerWriter:
                 order = decode(read.value)
                 if order.size > store.size:  # `order_next` may lie before what the tree has
                     store.take(order, read.offset + 1)
-        self.size = store.sign().size
+        self._told(store.sign().size)
         if store.order_next != before:
             store.remember()
         store.sweep()
@@ -126,6 +129,8 @@ class LedgerWriter:
 
     def _told(self, size: int) -> None:
         self.size = size
+        metrics.LEDGER_LEAVES.set(size)
+        metrics.LEDGER_SIGNED.set_to_current_time()
 
     def _retried(self, work: Callable[[], None], stop: Event, patience_s: float) -> None:
         retried(work, stop, patience_s, lambda: self.size, "ledger.waiting")
@@ -146,7 +151,8 @@ class Batches:
     def write(self, reads: Sequence[Read]) -> bool:
         """Write what was read; tells whether that was anything. Raises: Unavailable, Fenced, InvariantBroken."""
         for records, batch in _cut(reads):
-            self._write(records, batch)
+            with metrics.LEDGER_BATCH.time():
+                self._write(records, batch)
         return bool(reads)
 
     def forget(self) -> None:

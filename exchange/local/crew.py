@@ -13,13 +13,14 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
 import structlog
 
 from exchange.errors import InvariantBroken
+from exchange.local.endpoint import address_of
 from exchange.local.home import Home
 from exchange.local.processes import ChildProcess, stop_together
 from exchange.local.services import ProcessRow, row_of
@@ -103,8 +104,8 @@ def crew_of(home: Home) -> list[ChildProcess]:
 
 
 def crew_status(home: Home) -> list[ProcessRow]:
-    """The crew's processes, living or not."""
-    return [row_of(child) for child in crew_of(home)]
+    """The crew's processes, living or not; their addresses are those of their figures."""
+    return [replace(row_of(child), address=address_of(home, child.name)) for child in crew_of(home)]
 
 
 def stop_crew(home: Home) -> None:

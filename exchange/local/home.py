@@ -108,6 +108,7 @@ class Home:
         self.attachments = self.folder / "attachments"
         self.keys = self.folder / "keys"
         self.run = self.folder / "run"
+        self.targets = self.folder / "targets"
         self.state_file = self.folder / "home.json"
 
     def create(self) -> None:

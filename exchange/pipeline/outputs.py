@@ -5,7 +5,8 @@ Guarantees: everything that a submission leads to is in the same list, so it com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -61,7 +62,8 @@ class Accepted:
 
 
 class Outputs:
-    """The records of one transaction. `size_bytes`: of the values so far, to bound the transaction by."""
+    """The records of one transaction. `size_bytes`: of the values so far, to bound the transaction by.
+    `refused`: verified sender and code of each rejection."""
 
     def __init__(self, rules: Rules, router: Router, positions: Mapping[Position, int]) -> None:
         self._rules = rules
@@ -70,6 +72,7 @@ class Outputs:
         self._books: dict[Position, PartitionBooks] = {}
         self._records: list[OutRecord] = []
         self.size_bytes = 0
+        self.refused: list[tuple[str, str]] = []
 
     def accept(self, submission: Submission, statement: Statement, accepted: Accepted) -> None:
         """Deliver to every inbox, tell the sender of closed recipients, write it down."""
@@ -114,6 +117,7 @@ class Outputs:
         books = self._enter(submission, written)
         books.count_other(submission.append_ms // 60_000, kind, "rejected", rejected.code)
         if verified and statement is not None:
+            self.refused.append((statement.sender, rejected.code))
             self._tell(submission, statement, rejected.code, [])
 
     def set_aside(self, submission: Submission, decision: SettingAside) -> None:
@@ -131,6 +135,20 @@ class Outputs:
     def next_offsets(self) -> dict[Position, int]:
         """The offset after the last submission written down, of each source partition touched."""
         return {position: books.next_offset for position, books in self._books.items()}
+
+    def counts(self) -> Counter[tuple[str, str, str]]:
+        """How many submissions were written down so far, by kind, outcome and code."""
+        counts = Counter[tuple[str, str, str]]()
+        for books in self._books.values():
+            for (_, kind, outcome, code, _, _, recipient_level), sums in books.cells.items():
+                if recipient_level == 0:
+                    counts[kind, outcome, code] += sums[0]
+        return counts
+
+    def oldest(self) -> Iterator[tuple[str, int, int]]:
+        """Of each source partition: its topic, its first submission's append time, how many they are."""
+        for (topic, _), books in self._books.items():
+            yield topic, books.events[0]["append_ms"], len(books.events)
 
     def records(self, stores: Mapping[int, PartitionStore], hop_ms: int) -> list[OutRecord]:
         """Everything to produce: inboxes, notices and dead letters, then trace, deltas and changelog."""

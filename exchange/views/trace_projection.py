@@ -17,6 +17,7 @@ from threading import Event
 
 import structlog
 
+from exchange import metrics
 from exchange.backbone.clients import Config
 from exchange.backbone.following import PORTION_BYTES_MAX, Following, follow
 from exchange.backbone.offsets import oldest_of
@@ -60,6 +61,7 @@ class TraceProjection:
         self._store = store
         self._topic = topic
         self._probe = probe
+        self._as_of = metrics.AsOf(metrics.READER_BEHIND.labels("trace-store"))
         self.events = 0
         """Stored by this object so far."""
 
@@ -93,6 +95,7 @@ class TraceProjection:
         with self._session(None) as (writer, following):
             while not stop.is_set():
                 self._write(writer, following.portion(_WAIT_S, LINGER_S))
+                self._as_of.reached(following.reached_ms)
 
     @contextmanager
     def _session(self, ends: Mapping[int, int] | None) -> Iterator[tuple[TraceWriter, Following]]:
@@ -127,7 +130,9 @@ class TraceProjection:
         portion = Portion()
         for read in reads:
             portion.add(read.partition, read.offset, read.value)
-        writer.write(portion)
+        with metrics.TRACE_WRITE.time():
+            writer.write(portion)
+        metrics.TRACE_EVENTS.inc(portion.events)
         self.events += portion.events
         return True
 

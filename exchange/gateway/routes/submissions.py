@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from exchange import metrics
 from exchange.gateway.answers import DIGEST, ReceiptAnswer, ReceiptsAnswer
 from exchange.gateway.bodies import ALGORITHMS, AVRO, JSON, media_type, records_in, whole
 from exchange.gateway.examining import examine
@@ -100,4 +101,5 @@ async def submit(request: Request, caller: CallerHere, gateway: GatewayHere) -> 
         outgoing = examine(records_in(body, kind, gateway.limits.records), caller.code)
         gateway.statements.take(caller.code, len(outgoing))
         taken = await gateway.producing.submit(outgoing)
+        metrics.GATEWAY_RECORDS.inc(len(taken))
     return ReceiptsAnswer(receipts=[ReceiptAnswer(**one._asdict()) for one in taken])

@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer
 
+from exchange import metrics
 from exchange.backbone.clients import Config, reader, transactional_producer
 from exchange.backbone.following import Following, follow
 from exchange.backbone.offsets import await_stable, first_since
@@ -99,6 +100,7 @@ class PromiseWriter:
         self._base = base
         self._signing = signing
         self._topics = signing.topics
+        self._as_of = metrics.AsOf(metrics.READER_BEHIND.labels("promises"))
         self.statements = 0
         """Signed by this object so far."""
 
@@ -130,6 +132,7 @@ class PromiseWriter:
             looked = -LOOK_EVERY_S
             while not stop.is_set():
                 desk.promise(following.portion(_WAIT_S, LINGER_S))
+                self._as_of.reached(following.reached_ms)
                 if time.monotonic() - looked > LOOK_EVERY_S:
                     desk.settle()
                     looked = time.monotonic()
@@ -251,7 +254,7 @@ class _Desk:
                 signed = batch.sign(signing.key, signing.backbone, at_ms, signing.topics.promises)
                 records += self._records(account, signed, changes)
         if records:
-            self._write(records, count)
+            self._write(records, signing.topics.promises, count)
         return True
 
     def settle(self) -> None:
@@ -274,7 +277,7 @@ class _Desk:
             changes = [change for lapse in lapses for change in lapse.changes]
             batch = Batch(account.number, account.next, account.next, statements, deadline_ms)
             signed = batch.sign(signing.key, signing.backbone, at_ms, signing.topics.lapses)
-            self._write(self._records(account, signed, changes), len(statements))
+            self._write(self._records(account, signed, changes), signing.topics.lapses, len(statements))
 
     def _is_known(self, account: _Account, until_ms: int) -> bool:
         """Whether every submission appended before that was decided, and its event read."""
@@ -295,9 +298,10 @@ class _Desk:
             ),
         ]
 
-    def _write(self, records: Sequence[OutRecord | Removal], count: int) -> None:
+    def _write(self, records: Sequence[OutRecord | Removal], topic: str, count: int) -> None:
         self._signing.probe("signed")
         self._transactions.write(records, [], None)
+        metrics.PROMISES_SIGNED.labels(topic).inc(count)
         self._told(count)
 
 

@@ -1,0 +1,111 @@
+"""A running exchange gives its figures: what was submitted is counted, readers are up to date, all have an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from exchange import metrics
+from exchange.agencies.levels import Level
+from exchange.local.crew import crew_status
+from exchange.local.endpoint import address_of
+from exchange.local.waiting import wait_until
+from tests.support.figures import Figures, of, scrape
+from tests.support.gateways import Served, serving
+from tests.support.running import Exchange
+
+pytestmark = pytest.mark.integration
+
+WITHIN_S = 30.0
+PROCESSES = ("hop-1", "trace-store", "throughput", "ledger", "promises", "archive")
+
+
+@pytest.fixture(scope="module")
+def served(exchange: Exchange) -> Iterator[Served]:
+    with serving(exchange.world) as one:
+        yield one
+
+
+def figures_of(exchange: Exchange, name: str) -> Figures:
+    return scrape(address_of(exchange.world.home, name))
+
+
+def await_figures(exchange: Exchange, name: str, is_there: Callable[[Figures], bool]) -> None:
+    assert wait_until(lambda: is_there(figures_of(exchange, name)), WITHIN_S), figures_of(exchange, name)
+
+
+def test_every_process_says_where_its_figures_are(exchange: Exchange) -> None:
+    exchange.settle()
+    for name in PROCESSES:
+        assert wait_until(lambda name=name: bool(address_of(exchange.world.home, name)), WITHIN_S), name  # type: ignore[misc]
+        assert of(figures_of(exchange, name), "process_resident_memory_bytes") > 0
+    addresses = {row.name: row.address for row in crew_status(exchange.world.home)}
+    assert addresses.keys() >= set(PROCESSES)
+    assert addresses["hop-1"] == address_of(exchange.world.home, "hop-1")
+
+
+def test_the_hop_counts_what_it_decides(exchange: Exchange) -> None:
+    sender, recipient = exchange.member(Level.COMMUNE), exchange.member(Level.DISTRICT)
+    exchange.settle()
+    before = figures_of(exchange, "hop-1")
+    good = exchange.document(sender, [recipient.agency.code])
+    bad = exchange.document(sender, ["H26.99.99.X"])
+    exchange.submit_all([exchange.prepare("document", one, sender) for one in (good, bad)])
+    exchange.settle()
+
+    def more(name: str, **labels: str) -> Callable[[Figures], bool]:
+        return lambda now: of(now, name, **labels) > of(before, name, **labels)
+
+    code = "recipient.unknown"
+    for is_there in (
+        more("exchange_hop_records_total", kind="document", outcome="accepted"),
+        more("exchange_hop_records_total", kind="document", outcome="rejected", code=code),
+        more("exchange_hop_refused_total", sender=sender.agency.code, code=code),
+        more("exchange_hop_delivery_seconds_count", topic="documents"),
+        more("exchange_hop_batch_seconds_count"),
+        more("exchange_hop_last_commit_timestamp_seconds"),
+        more("exchange_hop_claims"),
+    ):
+        await_figures(exchange, "hop-1", is_there)
+    now = figures_of(exchange, "hop-1")
+    assert of(now, "exchange_hop_partitions") == exchange.world.layout.keyed
+    waited_s = of(now, "exchange_hop_delivery_seconds_sum", topic="documents")
+    assert waited_s > of(before, "exchange_hop_delivery_seconds_sum", topic="documents")
+
+
+def test_whoever_reads_the_trace_counts_and_is_up_to_date(exchange: Exchange) -> None:
+    sender = exchange.member(Level.PROVINCE)
+    names = {
+        "ledger": "exchange_ledger_leaves",
+        "promises": "exchange_promises_statements_total",
+        "trace-store": "exchange_trace_store_events_total",
+    }
+    before = {name: of(figures_of(exchange, name), figure) for name, figure in names.items()}
+    exchange.submit("document", exchange.document(sender, [exchange.member(Level.COMMUNE).agency.code]), sender)
+    exchange.settle()
+    for name, figure in names.items():
+        await_figures(
+            exchange,
+            name,
+            lambda now, name=name, figure=figure: (  # type: ignore[misc]
+                of(now, figure) > before[name] and of(now, "exchange_reader_behind_seconds", reader=name) < 5
+            ),
+        )
+
+
+def test_a_gateway_counts_by_address_and_not_by_path(exchange: Exchange, served: Served) -> None:
+    with served.client(exchange.member(Level.PROVINCE)) as client:
+        for number in range(2):
+            assert client.get(f"/v1/trace/nobodys-{number}").status_code == 404
+        assert client.get("/nowhere/at/all").status_code == 404
+    samples = [one for family in metrics.GATEWAY.collect() for one in family.samples]
+    counts = {
+        (one.labels["route"], one.labels["status"]): one.value
+        for one in samples
+        if one.name == "exchange_gateway_requests_total"
+    }
+    assert counts["none", "404"] >= 1
+    assert counts["/v1/token", "200"] >= 1
+    assert any("{" in route and status == "404" for route, status in counts), counts
+    assert not any("nobodys" in route or "nowhere" in route for route, _ in counts)
