@@ -19,6 +19,7 @@ from exchange.cli import (
     archiving,
     auditing,
     closing,
+    console,
     demo,
     erasing,
     evidence,
@@ -62,6 +63,7 @@ throughput.register(app)
 running.register(app)
 setting_aside.register(app)
 gateway.register(app)
+console.register(app)
 simulating.register(app)
 auditing.register(app)
 closing.register(app)

@@ -71,6 +71,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 date_header=True,
                 proxy_headers=False,
+                http="h11",  # its limits are counted on; uvicorn would take whichever parser is installed
                 ws="none",
                 limit_concurrency=CONNECTIONS_MAX,
                 timeout_keep_alive=KEEP_ALIVE_S,

@@ -1,0 +1,1 @@
+"""The pages, one module each: `build` fills the frame's main part."""
