@@ -66,12 +66,12 @@ class CertificateEntry:
 
     `role`: ``authority`` is an issuing CA, ``seal`` an agency's own, ``connector`` that of an agency's connector, which
     seals by itself what another system says, ``leader`` a person's (then `leader` is the Leader's id), ``backbone``
-    the exchange's own voice.
+    the exchange's own voice, ``encryption`` what others encrypt to for an agency, which signs nothing.
     """
 
     certificate: bytes
     version: int
-    role: Literal["authority", "seal", "connector", "leader", "backbone"]
+    role: Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
     agency: str
     leader: str | None
 

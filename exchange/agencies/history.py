@@ -87,6 +87,7 @@ class Records:
         "certificates",
         "children",
         "claims",
+        "encryption",
         "erasures",
         "expansions",
         "grants",
@@ -105,6 +106,8 @@ class Records:
         self.certificates: History[bytes, CertificateEntry] = History()
         # Fingerprints of every certificate that was ever listed as an authority's; a view filters.
         self.authorities: dict[bytes, None] = {}
+        # Agency → fingerprints of every certificate that was ever listed for encrypting to it; a view filters.
+        self.encryption: dict[str, dict[bytes, None]] = {}
         self.revocation_lists: History[str, RevocationList] = History()
         self.groups: History[str, Group] = History()
         self.settings_aside: History[tuple[str, int, int], SettingAside] = History()
@@ -134,6 +137,8 @@ class Records:
                 fingerprint = hashlib.sha256(entry.certificate).digest()
                 if entry.role == "authority":
                     self.authorities[fingerprint] = None
+                if entry.role == "encryption":
+                    self.encryption.setdefault(entry.agency, {})[fingerprint] = None
                 return self.certificates.admit(fingerprint, offset, entry)
             case RevocationList():
                 return self.revocation_lists.admit(entry.issuer, offset, entry)

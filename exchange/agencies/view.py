@@ -73,6 +73,11 @@ class DirectoryView:
             if entry is not None and entry.role == "authority":
                 yield entry
 
+    def encryption_certificates(self, agency: str) -> list[CertificateEntry]:
+        """Return what is listed for encrypting to an agency (its canonical code), in the order of the log."""
+        found = (self._records.certificates.at(one, self.offset) for one in self._records.encryption.get(agency, ()))
+        return [entry for entry in found if entry is not None and (entry.role, entry.agency) == ("encryption", agency)]
+
     def revocation_list(self, issuer: str) -> RevocationList | None:
         """Return the newest CRL of an authority; `issuer`: SHA-256 of its certificate, lower-case hex."""
         return self._records.revocation_lists.at(issuer, self.offset)

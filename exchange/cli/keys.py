@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from exchange.agencies import Agency
 from exchange.cli import world as worlds
 from exchange.cli.output import NO, OUT, VIETNAM, clock, print_json, table
 from exchange.cli.world import World
 from exchange.errors import Rejected
-from exchange.local.founding import listed, now_ms, publish, revocations
+from exchange.local.founding import listed, listed_encryption, now_ms, publish, revocations
 from exchange.local.issuing import Issued, KeyKind
 from exchange.views.suspects import accepted_since
 from exchange.views.trace_store import TraceStore
@@ -25,12 +26,16 @@ def create(
     code: Annotated[str, typer.Argument(help="Code of the unit.")],
     leader: Annotated[str | None, typer.Option(help="Directory id of a leader, such as H26-L1.")] = None,
     connector: Annotated[bool, typer.Option("--connector", help="For the unit's connector, told apart.")] = False,
+    encryption: Annotated[
+        bool, typer.Option("--encryption", help="What others encrypt to for the unit; it signs nothing.")
+    ] = False,
     key: Annotated[KeyKind, typer.Option(help="Kind of key.")] = "p256",
     renew: Annotated[bool, typer.Option(help="Issue a new one; the old one stays valid beside it.")] = False,
 ) -> None:
-    """Issue a certificate for a unit's seal, its connector or a leader, and list it in the directory.
+    """Issue a certificate for a unit's seal, its connector, a leader or its encryption, and list it in the directory.
 
-    Example: `exchange keys create H26` · `exchange keys create H26 --leader H26-L1 --key rsa2048`
+    Example: `exchange keys create H26` · `exchange keys create H26 --leader H26-L1 --key rsa2048` ·
+    `exchange keys create H26 --encryption --renew`
     """
     world = worlds.of(context)
     view = world.directory_log.directory.latest()
@@ -42,6 +47,11 @@ def create(
         raise Rejected("signature.leader_not_listed", f"{leader} is no leader of {agency.code}")
     if connector and leader is not None:
         raise typer.BadParameter("a leader's key is not a connector's", param_hint="--connector")
+    if encryption:
+        if leader is not None or connector or key == "ed25519":
+            raise typer.BadParameter("a unit's own, p256 or rsa2048", param_hint="--encryption")
+        _create_encryption(world, agency, key, renew=renew)
+        return
     saved = [
         one for one in world.authority.issued(agency.code) if (one.leader, one.is_connector) == (leader, connector)
     ]
@@ -63,12 +73,27 @@ def create(
     )
 
 
+def _create_encryption(world: World, agency: Agency, key: KeyKind, *, renew: bool) -> None:
+    """A key for decrypting beside those that the unit has; all that are good are encrypted to."""
+    listed_ones = world.directory_log.directory.latest().encryption_certificates(agency.code)
+    known = {entry.certificate for entry in listed_ones}
+    saved = world.authority.encryption(agency.code)
+    if renew or not saved:
+        saved = [*saved, world.authority.issue(agency.code, agency.name, None, key, usage="encrypt")]
+    file = world.authority.save_encryption(saved[-1])
+    fresh = [one for one in saved if one.certificate not in known]
+    if fresh:
+        publish(world.base, world.authority, listed_encryption(fresh))
+    OUT.print(f"{file}  {saved[-1].fingerprint.hex()}", highlight=False, soft_wrap=True)
+
+
 @app.command("revoke")
 def revoke(
     context: typer.Context,
     code: Annotated[str, typer.Argument(help="Code of the unit whose certificate is revoked.")],
     leader: Annotated[str | None, typer.Option(help="A leader's certificate instead of the seal.")] = None,
     connector: Annotated[bool, typer.Option("--connector", help="The connector's instead of the seal.")] = False,
+    encryption: Annotated[bool, typer.Option("--encryption", help="All that others encrypt to, instead.")] = False,
     compromised_since: Annotated[
         datetime | None, typer.Option(help="Since when the key may have been another's (Vietnam's time).")
     ] = None,
@@ -80,8 +105,14 @@ def revoke(
     Example: `exchange keys revoke H26 --compromised-since 2026-11-20T08:00:00`
     """
     world = worlds.of(context)
-    issued = _issued(world, code, leader, connector=connector)
     now = now_ms()
+    if encryption:
+        for one in (found := world.authority.encryption(code)):
+            world.authority.revoke(one.certificate, now, None, reason)
+        publish(world.base, world.authority, [revocations(world.authority)])
+        OUT.print(f"Nobody encrypts to the {len(found)} keys of {code} any more; they still open what was sent before.")
+        return
+    issued = _issued(world, code, leader, connector=connector)
     since = now if compromised_since is None else int(compromised_since.replace(tzinfo=VIETNAM).timestamp() * 1000)
     invalidity = None if compromised_since is None else since
     world.authority.revoke(issued.certificate, now, invalidity, reason)

@@ -214,9 +214,18 @@ class CertificateAnswer(BaseModel):
 
     certificate: str = Field(description="DER, base64")
     version: int
-    role: Literal["authority", "seal", "connector", "leader", "backbone"]
+    role: Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
     agency: str
     leader: str | None
+
+
+class EncryptionAnswer(BaseModel):
+    """What to encrypt to, so that who gets the documents to a code can read them. `agency`: who that is today."""
+
+    model_config = _example(agency="H26", certificates=[])
+
+    agency: str
+    certificates: list[CertificateAnswer] = Field(description="Listed ones; verify each, and leave out what isn't good")
 
 
 class LeaderAnswer(BaseModel):

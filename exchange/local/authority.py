@@ -9,6 +9,7 @@ time writes to a folder.
     storage.key                                                       of the object store's receipts, 32 bytes
     revoked.json                                                      what the list holds
     agencies/<code>/seal.key.pem, seal.crt.pem                        and <leader>.key.pem, <leader>.crt.pem
+    agencies/<code>/encryption/<sha256>.key.pem, .crt.pem             what others encrypt to; old ones stay
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ BACKDATED_MS = DAY_MS
 CRL_DAYS = 30
 STORAGE_KEY_BYTES = 32
 
+ENCRYPTION_FOLDER = "encryption"
 _ROOT, _ISSUING, _BACKBONE, _REGISTRAR, _SEAL, _TSA = "root", "issuing", "backbone", "registrar", "seal", "tsa"
 _OWN = (_SEAL, CONNECTOR_UNIT)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
@@ -190,6 +192,21 @@ class Authority:
         names = sorted(path.name.removesuffix(".crt.pem") for path in folder.glob("*.crt.pem"))
         names.sort(key=lambda name: name != _SEAL)
         return [_read(folder / name, parse_code(agency), None if name in _OWN else name) for name in names]
+
+    def save_encryption(self, one: Issued) -> Path:
+        """Write an agency's key for decrypting beside those that it has; returns the certificate's file."""
+        folder = self._agency_folder(one.agency) / ENCRYPTION_FOLDER
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stem = folder / one.fingerprint.hex()[:16]
+        _write_pair(stem, one)
+        return Path(f"{stem}.crt.pem")
+
+    def encryption(self, agency: str) -> list[Issued]:
+        """An agency's keys for decrypting, oldest first."""
+        folder = self._agency_folder(agency) / ENCRYPTION_FOLDER
+        stems = [path.with_name(path.name.removesuffix(".crt.pem")) for path in folder.glob("*.crt.pem")]
+        found = [_read(stem, parse_code(agency), None) for stem in stems]
+        return sorted(found, key=lambda one: x509.load_der_x509_certificate(one.certificate).not_valid_before_utc)
 
     def revoke(
         self, certificate: bytes, at_ms: int, invalidity_ms: int | None = None, reason: str = "unspecified"

@@ -73,6 +73,12 @@ def listed(issued: Iterable[Issued]) -> list[Entry]:
     return [CertificateEntry(one.certificate, version, _role_of(one), one.agency, one.leader) for one in issued]
 
 
+def listed_encryption(issued: Iterable[Issued]) -> list[Entry]:
+    """The directory entries of certificates that others encrypt to."""
+    version = now_ms()
+    return [CertificateEntry(one.certificate, version, "encryption", one.agency, None) for one in issued]
+
+
 def _role_of(one: Issued) -> Literal["seal", "connector", "leader"]:
     return "leader" if one.leader else "connector" if one.is_connector else "seal"
 

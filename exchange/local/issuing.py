@@ -24,7 +24,7 @@ from exchange.signatures import PrivateKey, PublicKey, SigningKey
 KeyKind = Literal["p256", "rsa2048", "ed25519"]
 Usage = Literal["sign", "certify", "stamp", "encrypt", "everything"]
 """What a key may do: digitalSignature and contentCommitment, keyCertSign and cRLSign, time-stamping alone (RFC 3161
-§2.3), or keyEncipherment; the last, and ``everything``, are for hostile tests."""
+§2.3), being encrypted to (keyAgreement, or for RSA keyEncipherment); ``everything`` is for hostile tests."""
 
 COUNTRY = "VN"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -118,7 +118,7 @@ def build(
     above = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key())
     builder = (
         builder.add_extension(constraints, critical=True)
-        .add_extension(_key_usage(usage), critical=True)
+        .add_extension(_key_usage(usage, public_key), critical=True)
         .add_extension(identifier, critical=False)
         .add_extension(above, critical=False)
     )
@@ -164,15 +164,16 @@ def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
     return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
 
 
-def _key_usage(usage: Usage) -> x509.KeyUsage:
+def _key_usage(usage: Usage, public_key: PublicKey) -> x509.KeyUsage:
+    agrees = isinstance(public_key, ec.EllipticCurvePublicKey)
     certifies, encrypts = (usage in {one, "everything"} for one in ("certify", "encrypt"))
     signs = usage in {"sign", "stamp", "everything"}
     return x509.KeyUsage(
         digital_signature=signs,
         content_commitment=signs,
-        key_encipherment=encrypts,
+        key_encipherment=encrypts and not agrees,
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=encrypts and agrees,
         key_cert_sign=certifies,
         crl_sign=certifies,
         encipher_only=False,

@@ -5,8 +5,11 @@ It needs neither Kafka nor a database, only the extra ``sdk``.
 
 from exchange.agencies import parse_code
 from exchange.sdk.agency import Agency
+from exchange.sdk.confidential import Content
 from exchange.sdk.entries import Decided, Published, Receipt, Received, Told
+from exchange.sdk.enveloping import DecryptionKey
 from exchange.sdk.keys import load as load_key
+from exchange.sdk.keys import load_decryption as load_decryption_keys
 from exchange.sdk.place import Gap
 from exchange.sdk.session import GatewayRefused
 from exchange.sdk.watching import LedgerBroken
@@ -17,7 +20,9 @@ from exchange.statements.document import TYPES
 __all__ = [
     "TYPES",
     "Agency",
+    "Content",
     "Decided",
+    "DecryptionKey",
     "Fields",
     "Gap",
     "GatewayRefused",
@@ -28,6 +33,7 @@ __all__ = [
     "SigningKey",
     "Told",
     "compose",
+    "load_decryption_keys",
     "load_key",
     "parse_code",
 ]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import mimetypes
 import ssl
 import time
 import uuid
@@ -25,8 +24,11 @@ from urllib.parse import quote
 from exchange.agencies import parse_code
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.sdk import fetching, keys
+from exchange.sdk.confidential import Content, is_confidential
+from exchange.sdk.encrypting import Encrypting
 from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, silent
-from exchange.sdk.outbox import Outbox
+from exchange.sdk.enveloping import DecryptionKey
+from exchange.sdk.outbox import Outbox, media_type
 from exchange.sdk.owed import Owed
 from exchange.sdk.place import Gap, InboxPlace
 from exchange.sdk.sending import Outcome, Sending
@@ -54,6 +56,7 @@ class Agency:
     `key`: its seal, or the folder that holds ``seal.key.pem`` and ``seal.crt.pem``. `folder`: of its outbox and its
     place in the inbox. `patience_s`: how long to try when the gateway doesn't answer. `roots`: DER of the roots to
     trust, by default those that the gateway names. `ca`: PEM of the gateway's own issuer, if the system has it not.
+    `decryption_keys`: for what is encrypted to this agency, by default those in ``encryption/`` of the key's folder.
     `ledger_key`: C2SP verifier key, by default the one that the gateway names first; `check_every_s`: how often the
     ledger must prove that it goes on.
 
@@ -71,18 +74,22 @@ class Agency:
         patience_s: float = PATIENCE_S,
         roots: Sequence[bytes] | None = None,
         ca: Path | str | None = None,
+        decryption_keys: Sequence[DecryptionKey] | None = None,
         ledger_key: str | None = None,
         check_every_s: float = CHECK_EVERY_S,
         clock: Callable[[], int] = _now_ms,
     ) -> None:
         self.code: str = parse_code(code)
         self._key = key if isinstance(key, SigningKey) else keys.load(Path(key))
+        if decryption_keys is None:
+            decryption_keys = [] if isinstance(key, SigningKey) else keys.load_decryption(Path(key))
         self._folder = Path(folder) if folder is not None else Path(".exchange") / "agencies" / self.code
         tls = None if ca is None else ssl.create_default_context(cafile=ca)
         self._session = Session(self.code, self._key, gateway, patience_s, tls)
         self._outbox = Outbox(self._folder / "outbox")
         self._sending = Sending(self._session, self._outbox)
         self._verifying = Verifying(self._session, roots)
+        self._encrypting = Encrypting(self._session, self._outbox, self._verifying, decryption_keys)
         self._watching = Watching(self._session, self._folder / "ledger", ledger_key, check_every_s, clock)
         self._owed = Owed(self._folder / "owed.json")
         self._place = InboxPlace(self._folder)
@@ -112,17 +119,26 @@ class Agency:
         *,
         told: Told = silent,
         leader: SigningKey | None = None,
+        encrypt: bool = False,
         **more: Any,  # noqa: ANN401  as `compose.document` takes them
     ) -> Published:
         """Sign a document with these files and send it.
 
-        `leader`: signs too, where `signer` names one. `more`: as `exchange.statements.compose.document`: ``code``,
-        ``type_``, ``urgency``, ``information``, ``content``, ``due``, ``signer``.
+        `leader`: signs too, where `signer` names one. `encrypt`: files and `content` so that only the recipients read
+        them, by the keys that the directory lists for each; the subject stays readable, and the gateway must answer.
+        `more`: as `exchange.statements.compose.document`: ``code``, ``type_``, ``urgency``, ``information``,
+        ``content``, ``due``, ``signer``.
 
-        Raises: Rejected if a rule or the gateway refuses it (then nothing of it waits). While the gateway is away it
+        Raises: Rejected if a rule or the gateway refuses it (then nothing of it waits); ``encryption.no_reader``,
+            ``encryption.group``: a recipient that can't be encrypted to. While the gateway is away it
             is kept: `Published.is_sent` is False, and `flush` or the next `publish` sends it.
         """
-        return self._signed("document", self._document(files, to, subject, told, more), told, leader)
+        fields = self._document(
+            [] if encrypt else files, to, subject, told, {**more, "content": ""} if encrypt else more
+        )
+        if encrypt:
+            fields = self._encrypting.attach(fields, [*map(Path, files)], more.get("content", ""), told)
+        return self._signed("document", fields, told, leader)
 
     def publish_batch(
         self,
@@ -227,8 +243,22 @@ class Agency:
         self._place.move(received.cursor)
 
     def save(self, received: Received, folder: Path | str) -> list[Path]:
-        """Fetch the attachments of a delivery into a folder; a file has its name only once all is right."""
+        """Fetch the attachments of a delivery into a folder; a file has its name only once all is right.
+
+        Those of a confidential document are decrypted, and have their own names. Raises: Rejected
+            ``attachment.differs``, and as `content`.
+        """
+        if is_confidential(received.fields):
+            return self._encrypting.save(received.fields, Path(folder))
         return fetching.save(self._session, received.fields.get("attachments", []), Path(folder))
+
+    def content(self, received: Received) -> Content:
+        """The text of a document and its list of files, decrypted if it is confidential.
+
+        Raises: Rejected ``encryption.not_for_us`` (no key of ours opens it), ``encryption.damaged``,
+            ``encryption.other_document`` (its sender copied another's), ``encryption.malformed``, ``.profile``.
+        """
+        return self._encrypting.content(received.fields)
 
     def trace(self, statement_id: str, sender: str | None = None) -> dict[str, Any]:
         """Where a document of ours, sent or received, is; Rejected ``trace.not_found``."""
@@ -339,7 +369,7 @@ class Agency:
 
     def _attached(self, files: Sequence[tuple[str, Path]], told: Told) -> list[Fields]:
         kept = [(name, self._outbox.keep(path, told)) for name, path in files]
-        return [attachment(name, _media_type(name), ref.size, ref.sha256) for name, ref in kept]
+        return [attachment(name, media_type(name), ref.size, ref.sha256) for name, ref in kept]
 
     def _signed(self, kind: str, fields: Fields, told: Told = silent, leader: SigningKey | None = None) -> Published:
         KINDS[kind].check(fields)
@@ -385,7 +415,3 @@ def _pause(deadline: float, code: str) -> None:
     if time.monotonic() + POLL_S > deadline:
         raise Unavailable(code, "not within the time that was given")
     time.sleep(POLL_S)
-
-
-def _media_type(name: str) -> str:
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from exchange.errors import Rejected
+from exchange.sdk.entries import silent
+from exchange.sdk.enveloping import DecryptionKey, decrypted
+from exchange.sdk.outbox import pieces
 from exchange.sdk.session import Session
 from exchange.statements import Fields
 
@@ -30,11 +34,50 @@ def save(session: Session, attachments: list[Fields], folder: Path) -> list[Path
     return saved
 
 
+def save_encrypted(
+    session: Session, attachments: list[Fields], files: list[Fields], folder: Path, keys: Sequence[DecryptionKey]
+) -> list[Path]:
+    """Fetch the encrypted attachments of a document and decrypt them; `files`: what the content says of each.
+
+    What is still encrypted lies beside it as ``.p7m`` meanwhile. Raises: as `save`; Rejected ``encryption.*``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    saved: list[Path] = []
+    for number, (listed, told) in enumerate(zip(attachments, files, strict=True), 1):
+        final = folder / _free_name(folder, told["name"], number)
+        sealed = final.with_name(f"{final.name}.p7m")
+        _fetch(session, listed["sha256"], listed["size"], sealed)
+        _write(decrypted(pieces(sealed, silent), keys), told["sha256"], told["size"], final)
+        sealed.unlink()
+        saved.append(final)
+    return saved
+
+
+def read_encrypted(session: Session, listed: Fields, keys: Sequence[DecryptionKey], most: int) -> bytes:
+    """Fetch and decrypt a small attachment into memory, `most` bytes as it lies there. Raises: as `save_encrypted`."""
+    if listed["size"] > most:
+        raise Rejected("encryption.malformed", f"a content of {listed['size']} > {most} bytes")
+    parts, seen = [], 0
+    for chunk in session.stream(f"/v1/attachments/{listed['sha256'].hex()}"):
+        seen += len(chunk)
+        if seen > most:
+            break
+        parts.append(chunk)
+    sealed = b"".join(parts)
+    if sha256(sealed).digest() != listed["sha256"]:
+        raise Rejected("attachment.differs", listed["sha256"].hex())
+    return b"".join(decrypted([sealed], keys))
+
+
 def _fetch(session: Session, digest: bytes, size: int, final: Path) -> None:
+    _write(session.stream(f"/v1/attachments/{digest.hex()}"), digest, size, final)
+
+
+def _write(chunks: Iterable[bytes], digest: bytes, size: int, final: Path) -> None:
     draft = final.with_name(final.name + ".part")
     hashed, seen = sha256(), 0
     with draft.open("wb") as target:
-        for chunk in session.stream(f"/v1/attachments/{digest.hex()}"):
+        for chunk in chunks:
             hashed.update(chunk)
             seen += len(chunk)
             target.write(chunk)

@@ -8,10 +8,11 @@ doesn't hold up the others.
 from __future__ import annotations
 
 import json
+import mimetypes
 import os
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,21 @@ class Waiting(NamedTuple):
     attachments: list[AttachmentRef]
 
 
+def media_type(name: str) -> str:
+    """The type of a file, by its name."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
+
+
+def pieces(source: Path, told: Told) -> Iterator[bytes]:
+    """A file in chunks. OSError if it can't be read."""
+    done, total = 0, source.stat().st_size
+    with source.open("rb") as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+            done += len(chunk)
+            told(f"Keeping {source.name}", done, total)
+
+
 class Outbox:
     """The outbox in a folder; see `Journal`."""
 
@@ -54,14 +70,17 @@ class Outbox:
 
     def keep(self, source: Path, told: Told) -> AttachmentRef:
         """Copy a file in; call `put` with the record that attaches it next. OSError if it can't be read."""
+        return self.take(pieces(source, told))
+
+    def take(self, chunks: Iterable[bytes]) -> AttachmentRef:
+        """Keep an attachment that comes in chunks; call `put` next. Whatever `chunks` raises leaves nothing of use."""
         draft = self._files / f"{secrets.token_hex(8)}.part"
-        hashed, size, total = sha256(), 0, source.stat().st_size
-        with source.open("rb") as stream, draft.open("wb") as target:
-            while chunk := stream.read(CHUNK_BYTES):
+        hashed, size = sha256(), 0
+        with draft.open("wb") as target:
+            for chunk in chunks:
                 hashed.update(chunk)
                 target.write(chunk)
                 size += len(chunk)
-                told(f"Keeping {source.name}", size, total)
             target.flush()
             os.fsync(target.fileno())
         draft.replace(self.path(hashed.digest()))

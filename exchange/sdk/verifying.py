@@ -9,12 +9,15 @@ is asked as it is now, not as of the offset that the hop decided by.
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from datetime import date
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
+
+from cryptography import x509
 
 from exchange.agencies import BACKBONE_CODE
 from exchange.agencies.entries import Agency, CertificateEntry, Leader, RevocationList
@@ -25,6 +28,8 @@ from exchange.signatures import Trust, TrustCache, Word, admit, decode_record, o
 from exchange.signatures.envelope import OWN_WORD
 from exchange.statements import Fields, identify
 
+READER_CERTIFICATES_MAX = 4
+"""Of one recipient: its newest ones."""
 FRESH_S = 600.0
 """After so long authorities, lists and agencies are asked for again."""
 
@@ -92,6 +97,17 @@ class GatewayView:
             self._leaders[leader_id] = None if found is None else _leader(found)
         return self._leaders[leader_id]
 
+    def encryption(self, code: str) -> tuple[str, list[bytes]]:
+        """Who gets what is sent to this code today, and what is listed for encrypting to it (SHA-256).
+
+        Raises: GatewayRefused ``agency.unknown``.
+        """
+        found = self._session.call("GET", f"/v1/agencies/{quote(code, safe='')}/encryption")
+        entries = [_certificate(one) for one in found["certificates"]]
+        listed = {sha256(entry.certificate).digest(): entry for entry in entries if entry.agency == found["agency"]}
+        self._certificates.update(listed)
+        return found["agency"], list(listed)
+
     def _find(self, path: str) -> dict[str, Any] | None:
         try:
             found: dict[str, Any] = self._session.call("GET", path)
@@ -145,6 +161,21 @@ class Verifying:
         except Rejected as exc:
             raise InvariantBroken(f"a {kind} doesn't verify: {exc}") from exc
         return found
+
+    def readers(self, code: str) -> list[x509.Certificate]:
+        """The certificates to encrypt to for this code: all that are good now, so that a change of keys harms nobody.
+
+        Raises: Rejected ``encryption.no_reader`` if there is none; Unavailable.
+        """
+        view, trust = self._now()
+        agency, listed = view.encryption(code)
+        good = []
+        for fingerprint in listed:
+            with contextlib.suppress(Rejected):  # expired, revoked, of an issuer that isn't trusted: not encrypted to
+                good.append(trust.encryption(fingerprint, int(time.time() * 1000)).certificate.parsed)
+        if not good:
+            raise Rejected("encryption.no_reader", f"{code}: {agency} has no good certificate to encrypt to")
+        return good[-READER_CERTIFICATES_MAX:]
 
     def _open(self, record: bytes, append_ms: int) -> tuple[str, Fields, str, bytes]:
         view, trust = self._now()

@@ -49,8 +49,9 @@ class Certificate:
 
     `fingerprint`: SHA-256 of the DER. `code`: the subject's agency code as written there, None if it has none.
     `leader`: the subject's serialNumber. `is_connector`: a unit of the subject's says so. `may_sign`:
-    digitalSignature or contentCommitment. `may_certify`: a CA with keyCertSign. `path_length`: of a CA, None if
-    unbounded. `issuer`, `subject`: DER of the names.
+    digitalSignature or contentCommitment. `may_encrypt`: keyAgreement, or for RSA keyEncipherment: others may
+    encrypt to it. `may_certify`: a CA with keyCertSign. `path_length`: of a CA, None if unbounded. `issuer`, `subject`:
+    DER of the names.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Certificate:
         "issuer",
         "leader",
         "may_certify",
+        "may_encrypt",
         "may_revoke",
         "may_sign",
         "not_after_ms",
@@ -86,6 +88,8 @@ class Certificate:
         self.not_before_ms: Final = milliseconds(parsed.not_valid_before_utc)
         self.not_after_ms: Final = milliseconds(parsed.not_valid_after_utc) + 999
         self.may_sign: Final = usage is not None and (usage.digital_signature or usage.content_commitment)
+        agrees = isinstance(public_key, ec.EllipticCurvePublicKey)
+        self.may_encrypt: Final = usage is not None and (usage.key_agreement if agrees else usage.key_encipherment)
         self.may_certify: Final = is_authority and usage is not None and usage.key_cert_sign
         self.may_revoke: Final = is_authority and usage is not None and usage.crl_sign
         self.path_length: Final = constraints.path_length if constraints is not None else None

@@ -16,7 +16,7 @@ from exchange.signatures.algorithms import PublicKey
 from exchange.signatures.certificates import Certificate
 from exchange.signatures.revocation import Revocation
 
-Role = Literal["authority", "seal", "connector", "leader", "backbone"]
+Role = Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
 SEALS: tuple[Role, Role] = ("seal", "connector")
 """The roles that speak for an agency; by which of them, a reader may tell apart."""
 

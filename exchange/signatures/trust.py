@@ -106,6 +106,13 @@ class Trust:
             return signer
         raise signer.validity.refusal(at_ms, fingerprint.hex())
 
+    def encryption(self, fingerprint: bytes, at_ms: int) -> Signer:
+        """Whose certificate may be encrypted to at `at_ms`; it signs nothing. Raises: as `signer`."""
+        found = self._resolve(fingerprint, encrypts=True)
+        if found.good_from_ms <= at_ms <= found.good_until_ms:
+            return found
+        raise found.validity.refusal(at_ms, fingerprint.hex())
+
     def compromised(self, fingerprint: bytes) -> int | None:
         """Since when the key may have been another's (ms), by the issuer's list: what it signed later is suspect.
 
@@ -130,13 +137,15 @@ class Trust:
                 return
         raise Rejected("signature.leader_not_listed", f"{leader} under {agency}")
 
-    def _resolve(self, fingerprint: bytes) -> Signer:
+    def _resolve(self, fingerprint: bytes, *, encrypts: bool = False) -> Signer:
         """Everything about a certificate that doesn't depend on the time."""
         # 1. The directory lists it.
         entry = self._entry(fingerprint)
         certificate = self._parse(entry.certificate)
-        # 2. RFC 5280 §4.2.1.3: it is for signing statements, which an authority's is not.
-        if not certificate.may_sign or certificate.may_certify or entry.role == "authority":
+        # 2. RFC 5280 §4.2.1.3: it is for signing statements, which an authority's is not; or for being encrypted to.
+        fits = certificate.may_encrypt if encrypts else certificate.may_sign
+        listed = entry.role == "encryption" if encrypts else entry.role not in {"authority", "encryption"}
+        if not fits or certificate.may_certify or not listed:
             raise Rejected("certificate.wrong_usage", fingerprint.hex())
         # 3. Its subject is whom the directory says it is.
         if not self._names(certificate.code, entry.agency) or certificate.leader != entry.leader:

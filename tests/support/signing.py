@@ -27,7 +27,7 @@ SENDER, OTHER = "H37.02", "H38"
 LEADER = "H37.02-L1"
 STORAGE_KEY = b"k" * 32
 
-Role = Literal["authority", "seal", "connector", "leader", "backbone"]
+Role = Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
 
 
 class FakeView:

@@ -73,7 +73,12 @@ class Standings:
         agency = view.agency(own.code) if own.code is not None else None
         if own.code != entry.agency and (agency is None or agency.code != entry.agency):
             raise Rejected("certificate.subject_mismatch", f"{own.code}, listed {entry.agency}")
-        if own.leader != entry.leader or entry.role == "authority" or own.may_certify or not own.may_sign:
+        if (
+            own.leader != entry.leader
+            or entry.role in {"authority", "encryption"}
+            or own.may_certify
+            or not own.may_sign
+        ):
             raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
         if own.is_connector != (entry.role == "connector"):
             raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")

@@ -14,6 +14,7 @@ from exchange.gateway.answers import (
     AgenciesAnswer,
     AgencyAnswer,
     CertificateAnswer,
+    EncryptionAnswer,
     LeaderAnswer,
     RevocationListAnswer,
     TrustAnswer,
@@ -72,6 +73,21 @@ async def agency(_: CountedCaller, gateway: GatewayHere, code: Code) -> AgencyAn
     """Tell who has a code, and whether documents to it arrive."""
     found = gateway.directory.agency(code)
     return AgencyAnswer.of(found, *standing(gateway.directory.view, found, gateway.clock()))
+
+
+@router.get(
+    "/v1/agencies/{code}/encryption",
+    response_model=EncryptionAnswer,
+    responses=problems(404),
+    summary="What to encrypt to",
+)
+async def encryption(_: CountedCaller, gateway: GatewayHere, code: Code) -> EncryptionAnswer:
+    """Give the certificates that a document to this code is encrypted to; the successor's of an agency that merged."""
+    found, view = gateway.directory.agency(code), gateway.directory.view
+    _standing, successor = standing(view, found, gateway.clock())
+    reader = successor or found.code
+    listed = [_certificate(one) for one in view.encryption_certificates(reader)]
+    return EncryptionAnswer(agency=reader, certificates=listed)
 
 
 @router.get(
