@@ -22,7 +22,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from exchange.agencies import parse_code
-from exchange.errors import InvariantBroken, Unavailable
+from exchange.errors import InvariantBroken, Misconfigured, Unavailable
 from exchange.sdk import fetching, keys
 from exchange.sdk.confidential import Content, is_confidential
 from exchange.sdk.encrypting import Encrypting
@@ -35,6 +35,7 @@ from exchange.sdk.sending import Outcome, Sending
 from exchange.sdk.session import GatewayRefused, Session
 from exchange.sdk.verifying import Verifying
 from exchange.sdk.watching import CHECK_EVERY_S, Watching
+from exchange.sdk.wire import Direct, Wire
 from exchange.signatures import SigningKey, Word, sign_batch, sign_record
 from exchange.statements import KINDS, Fields
 from exchange.statements.compose import attachment, document, encode, follow_up, status
@@ -57,12 +58,15 @@ class Agency:
     place in the inbox. `patience_s`: how long to try when the gateway doesn't answer. `roots`: DER of the roots to
     trust, by default those that the gateway names. `ca`: PEM of the gateway's own issuer, if the system has it not.
     `decryption_keys`: for what is encrypted to this agency, by default those in ``encryption/`` of the key's folder.
+    `mutual_tls`: show the seal's certificate in the handshake, instead of asking for tokens; the key is in files then.
     `ledger_key`: C2SP verifier key, by default the one that the gateway names first; `check_every_s`: how often the
     ledger must prove that it goes on.
 
     Every method may raise LedgerBroken: the ledger said two things, or doesn't hold a submission of a while ago, looked
     up now and then, as was promised.
     """
+
+    _wire: type[Wire] = Direct
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Agency:
         roots: Sequence[bytes] | None = None,
         ca: Path | str | None = None,
         decryption_keys: Sequence[DecryptionKey] | None = None,
+        mutual_tls: bool = False,
         ledger_key: str | None = None,
         check_every_s: float = CHECK_EVERY_S,
         clock: Callable[[], int] = _now_ms,
@@ -84,8 +89,10 @@ class Agency:
         if decryption_keys is None:
             decryption_keys = [] if isinstance(key, SigningKey) else keys.load_decryption(Path(key))
         self._folder = Path(folder) if folder is not None else Path(".exchange") / "agencies" / self.code
-        tls = None if ca is None else ssl.create_default_context(cafile=ca)
-        self._session = Session(self.code, self._key, gateway, patience_s, tls)
+        tls = _secured(ca, key if mutual_tls else None)
+        self._session = Session(
+            self.code, self._key, gateway, patience_s, self._wire(gateway.rstrip("/"), tls), needs_token=not mutual_tls
+        )
         self._outbox = Outbox(self._folder / "outbox")
         self._sending = Sending(self._session, self._outbox)
         self._verifying = Verifying(self._session, roots)
@@ -285,7 +292,7 @@ class Agency:
         fields = word.fields
         while (found := self._asked("inclusion", receipt, "ledger.behind")) is None:
             self._watching.require_time(word, record)
-            _pause(deadline, "ledger.behind")
+            self._pause(deadline, "ledger.behind")
         size = self._watching.included(word, found).size
         return Decided(fields["outcome"], fields["code"], fields["included_ms"], record, size)
 
@@ -317,7 +324,7 @@ class Agency:
 
     def _promise(self, receipt: Receipt, deadline: float) -> tuple[Word, bytes]:
         while (found := self._asked("promises", receipt, "promise.not_given")) is None:
-            _pause(deadline, "promise.not_given")
+            self._pause(deadline, "promise.not_given")
         record = base64.b64decode(found["record"])
         word = self._verifying.word(record, "promise")
         if not _is_about(word.fields, receipt):
@@ -332,6 +339,12 @@ class Agency:
                 return None
             raise
         return found
+
+    def _pause(self, deadline: float, code: str) -> None:
+        """Wait a little; Unavailable when that would be beyond the deadline."""
+        if time.monotonic() + POLL_S > deadline:
+            raise Unavailable(code, "not within the time that was given")
+        self._session.wire.pause(POLL_S)
 
     def find(self, text: str) -> list[dict[str, Any]]:
         """Agencies by code or name, with or without diacritics."""
@@ -368,7 +381,7 @@ class Agency:
         return fields
 
     def _attached(self, files: Sequence[tuple[str, Path]], told: Told) -> list[Fields]:
-        kept = [(name, self._outbox.keep(path, told)) for name, path in files]
+        kept = [(name, self._session.wire.aside(self._outbox.keep, path, told)) for name, path in files]
         return [attachment(name, media_type(name), ref.size, ref.sha256) for name, ref in kept]
 
     def _signed(self, kind: str, fields: Fields, told: Told = silent, leader: SigningKey | None = None) -> Published:
@@ -377,7 +390,7 @@ class Agency:
         return self._send(kind, [fields], [sign_record(encode(kind, fields), signers)], told)[0]
 
     def _send(self, kind: str, listed: list[Fields], records: list[bytes], told: Told) -> list[Published]:
-        places = self._outbox.put(records)
+        places = self._session.wire.aside(self._outbox.put, records)
         outcome = Outcome()
         with contextlib.suppress(Unavailable):
             self._sending.empty(outcome, told)
@@ -410,8 +423,16 @@ def _is_about(fields: Fields, receipt: Receipt) -> bool:
     return place == tuple(fields[name] for name in ("topic", "partition", "offset", "append_ms"))
 
 
-def _pause(deadline: float, code: str) -> None:
-    """Wait a little; Unavailable when that would be beyond the deadline."""
-    if time.monotonic() + POLL_S > deadline:
-        raise Unavailable(code, "not within the time that was given")
-    time.sleep(POLL_S)
+def _secured(ca: Path | str | None, shown: SigningKey | Path | str | None) -> ssl.SSLContext | None:
+    """Whom to trust and what to show; None: as the system does. Raises: Misconfigured."""
+    if ca is None and shown is None:
+        return None
+    if isinstance(shown, SigningKey):
+        raise Misconfigured(["mutual TLS needs the folder of the key, not the key"])
+    try:
+        tls = ssl.create_default_context(cafile=ca)
+        if shown is not None:
+            tls.load_cert_chain(Path(shown) / "seal.crt.pem", Path(shown) / "seal.key.pem")
+    except (ssl.SSLError, OSError) as exc:
+        raise Misconfigured([f"no TLS with {shown or ca}: {exc}"]) from exc
+    return tls

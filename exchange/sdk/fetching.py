@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def save_encrypted(
         final = folder / _free_name(folder, told["name"], number)
         sealed = final.with_name(f"{final.name}.p7m")
         _fetch(session, listed["sha256"], listed["size"], sealed)
-        _write(decrypted(pieces(sealed, silent), keys), told["sha256"], told["size"], final)
+        _write(session, decrypted(pieces(sealed, silent), keys), told["sha256"], told["size"], final)
         sealed.unlink()
         saved.append(final)
     return saved
@@ -58,11 +59,12 @@ def read_encrypted(session: Session, listed: Fields, keys: Sequence[DecryptionKe
     if listed["size"] > most:
         raise Rejected("encryption.malformed", f"a content of {listed['size']} > {most} bytes")
     parts, seen = [], 0
-    for chunk in session.stream(f"/v1/attachments/{listed['sha256'].hex()}"):
-        seen += len(chunk)
-        if seen > most:
-            break
-        parts.append(chunk)
+    with closing(session.stream(f"/v1/attachments/{listed['sha256'].hex()}")) as chunks:
+        for chunk in chunks:
+            seen += len(chunk)
+            if seen > most:
+                break
+            parts.append(chunk)
     sealed = b"".join(parts)
     if sha256(sealed).digest() != listed["sha256"]:
         raise Rejected("attachment.differs", listed["sha256"].hex())
@@ -70,10 +72,11 @@ def read_encrypted(session: Session, listed: Fields, keys: Sequence[DecryptionKe
 
 
 def _fetch(session: Session, digest: bytes, size: int, final: Path) -> None:
-    _write(session.stream(f"/v1/attachments/{digest.hex()}"), digest, size, final)
+    with closing(session.stream(f"/v1/attachments/{digest.hex()}")) as chunks:
+        _write(session, chunks, digest, size, final)
 
 
-def _write(chunks: Iterable[bytes], digest: bytes, size: int, final: Path) -> None:
+def _write(session: Session, chunks: Iterable[bytes], digest: bytes, size: int, final: Path) -> None:
     draft = final.with_name(final.name + ".part")
     hashed, seen = sha256(), 0
     with draft.open("wb") as target:
@@ -82,7 +85,7 @@ def _write(chunks: Iterable[bytes], digest: bytes, size: int, final: Path) -> No
             seen += len(chunk)
             target.write(chunk)
         target.flush()
-        os.fsync(target.fileno())
+        session.wire.aside(os.fsync, target.fileno())
     if seen != size or hashed.digest() != digest:
         draft.unlink()
         raise Rejected("attachment.differs", f"{digest.hex()}: {seen} bytes, {hashed.hexdigest()}")

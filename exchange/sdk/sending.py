@@ -51,7 +51,7 @@ class Sending:
         done, total = 0, len(self._outbox)
         while batch := self._outbox.first(AT_ONCE, AT_ONCE_BYTES):
             self._send(batch, outcome, told)
-            self._outbox.done(batch)
+            self._session.wire.aside(self._outbox.done, batch)
             done += len(batch)
             told("Sending", done, max(total, done))
         self._stored.clear()

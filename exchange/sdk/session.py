@@ -12,29 +12,27 @@ from __future__ import annotations
 import base64
 import random
 import secrets
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import jwt
 
 from exchange.errors import Rejected, Unavailable
 from exchange.sdk.keys import JWS_ALGORITHMS
+from exchange.sdk.wire import Body, Wire
 from exchange.signatures import SigningKey
 
 ASSERTION_S = 120
 TOKEN_SPARE_S = 30.0
-CONNECT_S, ANSWER_S = 5.0, 100.0
 PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
 _AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 CHECKPOINT = "exchange-checkpoint"
-
-Body = bytes | Callable[[], Iterator[bytes]]
-"""What to send; a stream is made anew for each attempt."""
+FORM = "application/x-www-form-urlencoded"
 
 
 class GatewayRefused(Rejected):
@@ -47,54 +45,52 @@ class GatewayRefused(Rejected):
 
 
 class Session:
-    """A connection to a gateway. `patience_s`: how long to try before `Unavailable`."""
+    """A connection to a gateway. `wire`: to `gateway`; `patience_s`: how long to try before `Unavailable`;
+    `needs_token`: not where the wire shows the seal's certificate."""
 
     def __init__(
-        self, code: str, key: SigningKey, gateway: str, patience_s: float, tls: ssl.SSLContext | None = None
+        self, code: str, key: SigningKey, gateway: str, patience_s: float, wire: Wire, *, needs_token: bool = True
     ) -> None:
         self._code = code
         self._key = key
         self._url = gateway.rstrip("/")
+        self.wire = wire
+        self._needs_token = needs_token
         self._patience_s = patience_s
         self.seen: Callable[[str], None] = lambda _: None
         """Told the checkpoint that an answer carries (base64)."""
         self._token: str | None = None
         self._token_until = 0.0
-        self._client = httpx.Client(
-            base_url=self._url,
-            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            verify=True if tls is None else tls,
-            headers={"user-agent": "exchange-sdk"},
-        )
 
     def close(self) -> None:
         """End the connection."""
-        self._client.close()
+        self.wire.close()
 
     def call(
-        self, method: str, path: str, body: Body = b"", media_type: str = "", query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Body = b"",
+        media_type: str = "",
+        query: Mapping[str, Any] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401  JSON
-        """Ask, again if need be, and return the answer's JSON.
+        """Ask, again if need be, and return the answer's JSON. `more`: headers.
 
         Raises: GatewayRefused (the caller must act); Unavailable after `patience_s`.
         """
-        headers = {"content-type": media_type} if media_type else {}
+        headers = ({"content-type": media_type} if media_type else {}) | dict(more or {})
         with self._tried(lambda: self._once(method, path, body, headers, query)) as answer:
             return answer.json() if answer.content else None
 
-    def stream(self, path: str, start: int = 0) -> Iterator[bytes]:
+    def stream(self, path: str, start: int = 0) -> Generator[bytes, None, None]:
         """The bytes at an address from `start` on; not repeated once they flow: ask again for the rest.
 
         Raises: GatewayRefused; Unavailable if the connection breaks.
         """
         headers = {"range": f"bytes={start}-"} if start else {}
-        headers["authorization"] = f"Bearer {self._fresh_token()}"
         try:
-            with self._client.stream("GET", path, headers=headers) as answer:
-                if answer.status_code >= 400:
-                    answer.read()
-                    raise _error_of(answer)
-                yield from answer.iter_bytes(1024 * 1024)
+            yield from self.wire.stream(path, headers | self._authorization(), _error_of)
         except httpx.TransportError as exc:
             raise Unavailable("gateway.unavailable", repr(exc)) from exc
 
@@ -122,20 +118,19 @@ class Session:
             wait_s = asked_s + random.uniform(0, pause_s)  # noqa: S311  to spread load, not to hide anything
             if time.monotonic() + wait_s > deadline:
                 raise error
-            time.sleep(wait_s)
+            self.wire.pause(wait_s)
             pause_s = min(pause_s * 2, PAUSE_S_MAX)
         yield answer
 
     def _once(
         self, method: str, path: str, body: Body, headers: dict[str, str], query: Mapping[str, Any] | None
     ) -> httpx.Response:
-        content = body() if callable(body) else body
-        authorization = {"authorization": f"Bearer {self._fresh_token()}"}
-        answer = self._client.request(
-            method, path, content=content or None, headers={**headers, **authorization}, params=query
-        )
+        answer = self.wire.request(method, path, body, headers | self._authorization(), query)
         self.seen(answer.headers.get(CHECKPOINT, ""))
         return answer
+
+    def _authorization(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._fresh_token()}"} if self._needs_token else {}
 
     def _fresh_token(self) -> str:
         if self._token is None or time.monotonic() > self._token_until - TOKEN_SPARE_S:
@@ -144,7 +139,9 @@ class Session:
                 "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
                 "client_assertion": self._assertion(),
             }
-            answer = self._client.post("/v1/token", data=form)
+            answer = self.wire.request(
+                "POST", "/v1/token", urlencode(form).encode("ascii"), {"content-type": FORM}, None
+            )
             if answer.status_code >= 400:
                 raise _error_of(answer)
             granted = answer.json()
