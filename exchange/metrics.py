@@ -141,7 +141,8 @@ PROMISES = Group("promises")
 TRACE_STORE = Group("trace-store")
 ARCHIVE = Group("archive")
 GATEWAY = Group("gateway")
-GROUPS: Sequence[Group] = (HOP, READER, LEDGER, PROMISES, TRACE_STORE, ARCHIVE, GATEWAY)
+OBSERVER = Group("observer")
+GROUPS: Sequence[Group] = (HOP, READER, LEDGER, PROMISES, TRACE_STORE, ARCHIVE, GATEWAY, OBSERVER)
 
 # The hop, one worker.
 HOP_RECORDS = HOP.counter(
@@ -193,6 +194,49 @@ GATEWAY_REQUESTS = GATEWAY.counter("exchange_gateway_requests", "Requests answer
 GATEWAY_SECONDS = GATEWAY.weighed("exchange_gateway_request_seconds", "From a request to its answer's end", "route")
 GATEWAY_RECORDS = GATEWAY.counter("exchange_gateway_records", "Records taken from agencies, durable at the broker")
 GATEWAY_LAG = GATEWAY.gauge("exchange_gateway_lag_records", "The hop's lag as this gateway sees it, before it says 429")
+
+# The observer: what is true of the whole exchange, whichever process is dead.
+LAG = OBSERVER.gauge("exchange_hop_lag_records", "Submissions that the hop hasn't committed", "topic", "partition")
+COMMIT_AGE = OBSERVER.gauge(
+    "exchange_hop_commit_age_seconds",
+    "How long the hop has committed nothing of a source partition in which something waits; 0 while nothing does",
+    "topic", "partition",
+)  # fmt: skip
+UNWITNESSED_AGE = OBSERVER.gauge(
+    "exchange_ledger_unwitnessed_age_seconds", "How long there have been events that no witness has seen; +Inf: ever"
+)
+UNSTAMPED_AGE = OBSERVER.gauge(
+    "exchange_ledger_unstamped_age_seconds", "How long there have been events that no time-stamp covers; +Inf: ever"
+)
+UNCOUNTED = OBSERVER.gauge(
+    "exchange_throughput_uncounted_records",
+    "Submissions committed by the hop and in no window yet",
+    "topic",
+    "partition",
+)
+GAPS = OBSERVER.gauge(
+    "exchange_throughput_gap_records", "Submissions that no window will ever count, see `exchange throughput`",
+    "topic", "partition",
+)  # fmt: skip
+PROVINCE_SENT = OBSERVER.gauge(
+    "exchange_province_last_sent_timestamp_seconds",
+    "When a unit of the province last sent a document or report that was accepted; 0: never", "province",
+)  # fmt: skip
+UNACKNOWLEDGED = OBSERVER.gauge(
+    "exchange_inbox_oldest_unacknowledged_timestamp_seconds",
+    "When the copy was delivered that has waited longest for its recipient's first receipt; 0: none waits",
+)
+BOOKS_HOLD = OBSERVER.gauge(
+    "exchange_books_hold", "Whether the books balanced at the last `exchange audit`: 1 or 0", "deep"
+)
+BOOKS_AUDITED = OBSERVER.gauge("exchange_books_audited_timestamp_seconds", "When the last audit began", "deep")
+BOOKS_FINDINGS = OBSERVER.gauge("exchange_books_findings", "What the last audit found, by code", "deep", "code")
+DISK_FREE = OBSERVER.gauge("exchange_disk_free_bytes", "What is left on the disk under a part of the home", "part")
+LOOKED = OBSERVER.gauge(
+    "exchange_observer_last_look_timestamp_seconds",
+    "When the observer last saw this; older than its period: it can't",
+    "part",
+)
 
 
 def page() -> str:

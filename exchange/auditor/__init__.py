@@ -6,6 +6,7 @@ from exchange.auditor.cut import Cut, Source
 from exchange.auditor.findings import CODES
 from exchange.auditor.hour import HourAudit
 from exchange.auditor.reconcile import reconcile
+from exchange.auditor.windows import Stated, StatedHour, Windows
 
 __all__ = [
     "CODES",
@@ -20,6 +21,9 @@ __all__ = [
     "KafkaSource",
     "Records",
     "Source",
+    "Stated",
+    "StatedHour",
+    "Windows",
     "audit",
     "audit_hour",
     "from_the_archive_on",

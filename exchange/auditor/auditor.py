@@ -22,6 +22,7 @@ from exchange.auditor.hour import Fetch, HourAudit, Statement, open_books
 from exchange.auditor.reconcile import reconcile
 from exchange.auditor.recount import inbox_of
 from exchange.auditor.scope import Counted, ignore
+from exchange.auditor.windows import Windows
 from exchange.backbone.clients import Config, reader
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.offsets import await_stable, committed, ends, first_since
@@ -50,12 +51,14 @@ def audit(
     earlier: Earlier | None = None,
     deep: Deep | None = None,
     progress: Progress = quiet,
+    windows: Windows | None = None,
 ) -> Balance:
     """Audit everything that the hop's `group` has committed, from the oldest submission kept on; with `earlier`, what
     has left the topics, from the oldest archived.
 
     `directory`: one that was read at least as far as the hop, or the registrar's key, to read it from its topic
     after the cut, which is always far enough. `deep`: what to go into beyond the books; it reads the directory itself.
+    `windows`: what the throughput's windows stated before this was called.
 
     Raises: Unavailable when Kafka doesn't answer, or ``directory.behind``; InvariantBroken for a directory
         statement that isn't the registrar's.
@@ -69,9 +72,8 @@ def audit(
         directory = log.directory
     source = KafkaSource(base, earlier=earlier, progress=progress)
     try:
-        return reconcile(
-            cut, source, directory if isinstance(directory, Directory) else None, counted=counted, deep=deep
-        )
+        known = directory if isinstance(directory, Directory) else None
+        return reconcile(cut, source, known, counted=counted, deep=deep, windows=windows)
     finally:
         source.close()
 

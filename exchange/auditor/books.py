@@ -101,7 +101,7 @@ class Balance:
     `dead_letters`, `notices`: how many matched. `erased`: submissions passed over, for their content was destroyed by a
     decision of the directory. `records_read`: by topic.
     `findings`: listed up to a bound for each code; `finding_counts` counts all. `compared`: what a deep audit compared
-    beyond the books; None of any other.
+    beyond the books; None of any other. `windows`: hours of the throughput that were compared; None: they weren't.
     """
 
     cut: dict[tuple[str, int], int]
@@ -116,6 +116,7 @@ class Balance:
     findings: list[Finding]
     finding_counts: dict[str, int]
     compared: dict[str, int] | None = None
+    windows: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -139,6 +140,7 @@ class Balance:
                 "erased": self.erased,
                 "records_read": self.records_read,
                 "finding_counts": self.finding_counts,
+                "windows": self.windows,
                 **({} if self.compared is None else {"compared": self.compared}),
                 "findings": [{**f._asdict(), "at": f.at._asdict()} for f in self.findings],
             },

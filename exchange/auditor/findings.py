@@ -48,6 +48,8 @@ CODES = {
     "audit.delta_gap": "the throughput deltas leave out offsets",
     "audit.delta_repeated": "the throughput deltas cover offsets twice",
     "audit.delta_sums": "a throughput delta differs from the recount",
+    "audit.window_gap": "the throughput's windows leave out offsets",
+    "audit.window_differs": "an hour of the throughput's windows differs from the recount",
     "audit.missing_claim": "the duplicate store's log lacks an accepted statement",
     "audit.doubled_claim": "the duplicate store's log has an accepted statement twice",
     "audit.surplus_claim": "the duplicate store's log has what was not accepted",

@@ -60,13 +60,15 @@ class PartitionAudit:
         )
         scope.receipts.finish(scope.tally, scope.findings, is_complete=is_complete)
         self._surplus_dead_letters()
+        if scope.windows is not None:
+            scope.windows.finish(scope.number, scope.cut, scope.findings)
 
     def _pass_over(self, record: Fields, event: Fields) -> None:
         """An event of what was erased: the books of its hour take the trace's word for it."""
         scope, offset = self._scope, event["offset"]
         scope.tally.erased += 1
-        self._deltas.doubt(record["topic"], offset)
         at = Coordinates(record["topic"], scope.number, offset)
+        self._doubt(at, event["append_ms"])
         nothing = Read(*at, event["append_ms"], None, b"")
         scope.told(Case(at, nothing, event, event["append_ms"], record["directory_offset"]))
 
@@ -76,7 +78,7 @@ class PartitionAudit:
         submissions = self._submissions[topic]
         served = submissions.take(offset)
         if served is None:
-            self._deltas.doubt(topic, offset)
+            self._doubt(at, event["append_ms"])
             if submissions.knows(offset):
                 findings.add("audit.doubled_event", at, f"outcome {event['outcome']}", event["id"])
             else:
@@ -95,16 +97,24 @@ class PartitionAudit:
         case = Case(at, read, event, append_ms, record["directory_offset"])
         cells = check(self._scope, case)
         if findings.total != before:
-            self._deltas.doubt(topic, offset)
+            self._doubt(at, append_ms)
             return
         self._scope.told(case)
         for key, deliveries, size in cells:
             self._deltas.count(topic, offset, key, deliveries, size)
             self._scope.counted(key, deliveries, size)
+            if self._scope.windows is not None:
+                self._scope.windows.count(at, key, deliveries, size)
+
+    def _doubt(self, at: Coordinates, append_ms: int) -> None:
+        """What became of this submission isn't certain: compare no sums that it is in."""
+        self._deltas.doubt(at.topic, at.offset)
+        if self._scope.windows is not None:
+            self._scope.windows.doubt(at, append_ms)
 
     def _passed(self, topic: str, read: Read) -> None:
         if self._scope.cut.covers(topic, self._scope.number, read.offset):
-            self._deltas.doubt(topic, read.offset)
+            self._doubt(Coordinates(topic, self._scope.number, read.offset), read.append_ms)
 
     def _miss(self, topic: str, read: Read) -> None:
         """A submission that has no event: in flight if it lies at or beyond the cut, else missing."""

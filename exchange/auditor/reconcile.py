@@ -30,6 +30,7 @@ from exchange.auditor.recount import Recount, inbox_of
 from exchange.auditor.said import read_statement
 from exchange.auditor.scope import Counted, Scope, Told, ignore, pass_over
 from exchange.auditor.tally import Tally
+from exchange.auditor.windows import Windows
 from exchange.errors import InvariantBroken, Rejected
 from exchange.statements import Fields
 
@@ -42,11 +43,13 @@ def reconcile(
     counted: Counted = ignore,
     told: Told = pass_over,
     deep: Deep | None = None,
+    windows: Windows | None = None,
 ) -> Balance:
     """Audit everything below the cut. `directory`: read at least as far as the hop; `backbone`: who signs notices.
 
     `counted`: told each recounted cell, `told` each event, for whoever compares other sums with them. `deep`: what to
-    go into beyond the books; then `directory` may be None, to be read from its topic.
+    go into beyond the books; then `directory` may be None, to be read from its topic. `windows`: the throughput's, to
+    hold against the recount.
 
     Raises: Unavailable ``directory.behind`` if the trace names a later directory offset (of a deep audit that is a
         finding); whatever `source` raises.
@@ -76,6 +79,7 @@ def reconcile(
             counted=counted,
             told=told,
             deeper=None if deep is None else deep.verdicts(number, cut, records, recount, findings),
+            windows=windows,
         )
         PartitionAudit(scope, records).run()
     for level in Level:
@@ -88,7 +92,8 @@ def reconcile(
         deep.verified()
         deep.beyond(source, cut, findings)
     findings.name(_ids(source, findings.nameless(), cut))
-    return tally.balance(cut.next_offsets, findings, None if deep is None else deep.counts)
+    balance = tally.balance(cut.next_offsets, findings, None if deep is None else deep.counts)
+    return balance if windows is None else replace(balance, windows=windows.compared)
 
 
 def _missing_entries(directory: Directory, findings: Findings) -> Callable[[int], None]:

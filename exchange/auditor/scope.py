@@ -18,6 +18,7 @@ from exchange.auditor.receipts import Receipts
 from exchange.auditor.recount import Recount
 from exchange.auditor.said import Said, expected_notice
 from exchange.auditor.tally import Tally
+from exchange.auditor.windows import Windows
 from exchange.backbone.reading import Read
 from exchange.statements import Fields
 
@@ -73,6 +74,7 @@ class Scope:
     counted: Counted = ignore
     told: Told = pass_over
     deeper: Deeper | None = None
+    windows: Windows | None = None
 
 
 class Deeper(Protocol):

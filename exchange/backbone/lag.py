@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -48,10 +49,46 @@ def await_hop(
 
 def _lag(consumer: Consumer, partitions: int) -> dict[str, int]:
     lag = dict.fromkeys(SUBMISSION_TOPICS, 0)
+    for (topic, _), one in behind(consumer, partitions).items():
+        lag[topic] += one.waiting
+    return lag
+
+
+class Behind(NamedTuple):
+    """Of one source partition: the group's next offset, and how many offsets lie beyond it."""
+
+    next_offset: int
+    waiting: int
+
+
+def behind(consumer: Consumer, partitions: int) -> dict[tuple[str, int], Behind]:
+    """How far the consumer's group is behind in each source partition. Raises: Unavailable, Fenced."""
+    found = {}
     for (topic, partition), position in committed(consumer, range(partitions)).items():
         low, high = ends(consumer, topic, partition)
-        lag[topic] += max(high - max(position, low), 0)
-    return lag
+        found[topic, partition] = Behind(position, max(high - max(position, low), 0))
+    return found
+
+
+class CommitAges:
+    """Since when nothing was committed though something waits: what a lag alone doesn't tell of a group that is stuck.
+
+    Seconds of one clock; 0 while nothing waits, and at the first look.
+    """
+
+    def __init__(self) -> None:
+        self._moved: dict[tuple[str, int], tuple[int, float]] = {}
+
+    def look(self, found: Mapping[tuple[str, int], Behind], now_s: float) -> dict[tuple[str, int], float]:
+        """The ages as of now, by source partition."""
+        ages = {}
+        for place, one in found.items():
+            next_offset, since_s = self._moved.get(place, (-1, now_s))
+            if one.next_offset != next_offset or not one.waiting:
+                since_s = now_s
+            self._moved[place] = one.next_offset, since_s
+            ages[place] = now_s - since_s
+        return ages
 
 
 def await_members(admin: AdminClient, group: str, members: int, timeout_s: float) -> None:

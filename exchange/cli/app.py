@@ -26,6 +26,7 @@ from exchange.cli import (
     gateway,
     keys,
     ledger,
+    observing,
     publishing,
     receiving,
     running,
@@ -61,6 +62,7 @@ tracing.register(app)
 searching.register(app)
 throughput.register(app)
 running.register(app)
+observing.register(app)
 setting_aside.register(app)
 gateway.register(app)
 console.register(app)

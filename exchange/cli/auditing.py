@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from json import loads
 from typing import Annotated
@@ -10,14 +11,18 @@ from typing import Annotated
 import typer
 
 from exchange.agencies.levels import Level
-from exchange.auditor import Balance, Copies, Finding, audit, audit_hour
+from exchange.auditor import Balance, Copies, Finding, Stated, StatedHour, Windows, audit, audit_hour
 from exchange.auditor.deep import Deep, Voice
 from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of
 from exchange.cli.output import ERR, NO, OUT, print_json, table
 from exchange.cli.world import World
+from exchange.errors import Unavailable
+from exchange.local.audits import keep
 from exchange.local.progress import on_terminal
 from exchange.statements.hours import Hour
+from exchange.views.throughput import ThroughputStore
+from exchange.views.throughput.stated import stated
 from exchange.views.trace_store import TraceStore
 
 FINDINGS_SHOWN = 30
@@ -73,6 +78,7 @@ def run(
             raise typer.BadParameter("--deep goes into everything; --hour into one hour")
         _hour(world, Hour.named(hour), json=json)
         return
+    began_s, windows = time.time(), windows_of(world)
     with on_terminal(ERR) as report:
         balance = audit(
             world.base,
@@ -80,7 +86,9 @@ def run(
             earlier=world.volumes if archive else None,
             deep=deep_of(world, signatures=signatures) if deep else None,
             progress=report,
+            windows=windows,
         )
+    keep(world.home, balance, began_s, deep=deep)
     if json:
         sys.stdout.write(balance.to_json() + "\n")
     else:
@@ -107,6 +115,20 @@ def _hour(world: World, hour: Hour, *, json: bool) -> None:
             OUT.print(f"[bold green]The books of {hour.name} are as stated.[/] {verdict.rows:,} rows.", highlight=False)
     if not verdict.holds:
         raise typer.Exit(NO)
+
+
+def windows_of(world: World) -> Windows | None:
+    """What the throughput's windows state now; None, and it is said, where they can't be read."""
+    try:
+        found = stated(ThroughputStore(world.database_url))
+    except Unavailable as exc:
+        ERR.print(f"The throughput's windows aren't compared: {exc}", markup=False, highlight=False)
+        return None
+    hours = {
+        place: StatedHour({(*cell,): sums for cell, sums in cells.items()}, after)
+        for place, (cells, after) in found.hours.items()
+    }
+    return Windows(Stated(found.positions, found.closed, hours, found.gaps))
 
 
 def deep_of(world: World, *, signatures: bool) -> Deep:
@@ -141,6 +163,8 @@ def show(balance: Balance) -> None:
     read = sum(balance.records_read.values())
     if balance.erased:
         OUT.print(f"{balance.erased:,} submissions were erased by decision; they are in no book.", highlight=False)
+    if balance.windows is not None:
+        OUT.print(f"{balance.windows:,} hours of the throughput's windows compared.", highlight=False)
     for name, count in (balance.compared or {}).items():
         OUT.print(f"  {name.replace('_', ' ')}: {count:,}", highlight=False)
     if balance.holds:

@@ -38,6 +38,7 @@ _VIEWS = {
     "ledger": "write-ledger",
     "promises": "sign-promises",
     "archive": "write-archive",
+    "observer": "observe",
 }
 """The views' processes and their commands."""
 

@@ -109,6 +109,7 @@ class Home:
         self.keys = self.folder / "keys"
         self.run = self.folder / "run"
         self.targets = self.folder / "targets"
+        self.audits = self.folder / "audits"
         self.state_file = self.folder / "home.json"
 
     def create(self) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from typer.testing import CliRunner
 
 from exchange import metrics
 from exchange.agencies.levels import Level
+from exchange.cli.app import app
+from exchange.local.audits import last
 from exchange.local.crew import crew_status
 from exchange.local.endpoint import address_of
 from exchange.local.waiting import wait_until
+from exchange.statements import SUBMISSION_TOPICS
+from exchange.views.silence import last_sent_ms, oldest_unacknowledged_ms, provinces
+from exchange.views.trace_store import TraceStore
 from tests.support.figures import Figures, of, scrape
 from tests.support.gateways import Served, serving
 from tests.support.running import Exchange
@@ -18,7 +26,7 @@ from tests.support.running import Exchange
 pytestmark = pytest.mark.integration
 
 WITHIN_S = 30.0
-PROCESSES = ("hop-1", "trace-store", "throughput", "ledger", "promises", "archive")
+PROCESSES = ("hop-1", "trace-store", "throughput", "ledger", "promises", "archive", "observer")
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +117,57 @@ def test_a_gateway_counts_by_address_and_not_by_path(exchange: Exchange, served:
     assert counts["/v1/token", "200"] >= 1
     assert any("{" in route and status == "404" for route, status in counts), counts
     assert not any("nobodys" in route or "nowhere" in route for route, _ in counts)
+
+
+def test_the_observer_sees_the_whole_exchange(exchange: Exchange) -> None:
+    sender, recipient = exchange.member(Level.PROVINCE), exchange.member(Level.COMMUNE)
+    exchange.submit("document", exchange.document(sender, [recipient.agency.code]), sender)
+    exchange.settle()
+    since_s = time.time()
+
+    def has_looked(now: Figures) -> bool:
+        parts = ("hop", "throughput", "ledger", "books", "disks", "inboxes")
+        return all(of(now, "exchange_observer_last_look_timestamp_seconds", part=part) > 0 for part in parts)
+
+    await_figures(exchange, "observer", has_looked)
+    await_figures(
+        exchange,
+        "observer",
+        lambda now: (
+            of(now, "exchange_observer_last_look_timestamp_seconds", part="hop") > since_s
+            and of(now, "exchange_hop_lag_records") == 0
+            and of(now, "exchange_throughput_uncounted_records") == 0
+        ),
+    )
+    now = figures_of(exchange, "observer")
+    partitions = [labels for name, labels in now if name == "exchange_hop_commit_age_seconds"]
+    assert len(partitions) == exchange.world.layout.keyed * len(SUBMISSION_TOPICS)
+    assert of(now, "exchange_hop_commit_age_seconds") == 0
+    assert of(now, "exchange_ledger_unwitnessed_age_seconds") < 300
+    assert of(now, "exchange_throughput_gap_records") == 0
+    assert of(now, "exchange_disk_free_bytes", part="kafka") > 0
+
+
+def test_provinces_and_waiting_copies_are_read_from_the_trace_store(exchange: Exchange) -> None:
+    world, sender = exchange.world, exchange.member(Level.PROVINCE)
+    store, code = TraceStore(world.database_url), sender.agency.code.partition(".")[0]
+    before_ms = int(time.time() * 1000) - 5_000  # two clocks
+    exchange.submit("document", exchange.document(sender, [exchange.member(Level.COMMUNE).agency.code]), sender)
+    codes = provinces(exchange.view)
+    assert len(codes) == 63
+    assert wait_until(lambda: last_sent_ms(store, codes)[code] > before_ms, WITHIN_S)
+    found = last_sent_ms(store, codes)
+    assert 0 in found.values()  # the cast is small: most provinces never sent
+    assert 0 < oldest_unacknowledged_ms(store) < int(time.time() * 1000) + 5_000
+
+
+def test_an_audit_holds_the_windows_against_its_recount_and_is_kept(exchange: Exchange) -> None:
+    home = exchange.world.home
+    began_s = time.time()
+    done = CliRunner().invoke(app, ["--home", str(home.folder), "audit", "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["windows"] >= 0
+    found = last(home, deep=False)
+    assert found is not None
+    assert found.holds
+    assert found.began_s >= began_s
