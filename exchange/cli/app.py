@@ -20,6 +20,7 @@ from exchange.cli import (
     auditing,
     closing,
     console,
+    dead_letters,
     demo,
     erasing,
     evidence,
@@ -37,6 +38,7 @@ from exchange.cli import (
     throughput,
     torture,
     tracing,
+    users,
 )
 from exchange.cli import world as worlds
 from exchange.cli.output import explain
@@ -56,6 +58,7 @@ app = typer.Typer(
 services.register(app)
 app.add_typer(agencies.app, name="agency")
 app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="user")
 publishing.register(app)
 receiving.register(app)
 tracing.register(app)
@@ -64,6 +67,7 @@ throughput.register(app)
 running.register(app)
 observing.register(app)
 setting_aside.register(app)
+app.add_typer(dead_letters.app, name="dead-letters")
 gateway.register(app)
 console.register(app)
 simulating.register(app)

@@ -14,7 +14,8 @@ import typer
 from rich.markup import escape
 
 from exchange.agencies import Level
-from exchange.backbone.accesses import Access, Accesses, Action, Place
+from exchange.backbone.accesses import Access, Accesses, Action
+from exchange.backbone.durable import Place
 from exchange.cli import world as worlds
 from exchange.cli.accountable import REASON_CHARACTERS_MAX, By, Reason, access, one_line
 from exchange.cli.output import ERR, NO, OUT, VIETNAM, clock, print_json, table

@@ -13,8 +13,9 @@ from typing import Any
 
 from psycopg import Connection
 
-from exchange.backbone.accesses import ACCESSES, Place, decode
+from exchange.backbone.accesses import ACCESSES, decode
 from exchange.backbone.clients import Config
+from exchange.backbone.durable import Place
 from exchange.backbone.reading import Read, read_to_end
 from exchange.views import trace_schema
 from exchange.views.trace_path import Look

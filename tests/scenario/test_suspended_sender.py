@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from datetime import date
 
 import pytest
 from typer.testing import CliRunner
 
-from exchange.agencies import Agency, Level
+from exchange.agencies import Level
 from exchange.cli.app import app
 from exchange.errors import Rejected
-from exchange.local.founding import listed, now_ms
 from exchange.local.simulation.cast import Member
 from exchange.operating.suspending import resume, suspend
 from exchange.statements import Fields
@@ -35,13 +33,7 @@ def served(exchange: Exchange) -> Iterator[Served]:
 @pytest.fixture
 def member(exchange: Exchange) -> Member:
     """A unit of this test's own."""
-    code = f"H26.S{now_ms() % 10**9}"
-    agency = Agency(
-        code, now_ms(), f"Đơn vị {code}", Level.PROVINCE, "department", "H26", (), date(2020, 1, 1), None, ()
-    )
-    issued = exchange.world.authority.issue(code, agency.name)
-    exchange.enter([agency, *listed([issued])])
-    return Member(agency, issued.signing_key)
+    return exchange.newcomer()
 
 
 def say(exchange: Exchange, member: Member) -> tuple[str, str]:

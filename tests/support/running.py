@@ -13,12 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, Message
 
-from exchange.agencies.entries import Entry
+from exchange.agencies.entries import Agency, Entry
 from exchange.agencies.levels import Level
 from exchange.agencies.view import DirectoryView
 from exchange.backbone.clients import producer
@@ -29,7 +30,7 @@ from exchange.cli.running import options_of
 from exchange.cli.services import prepare
 from exchange.cli.world import World
 from exchange.local.crew import Crew, stop_crew
-from exchange.local.founding import now_ms, publish
+from exchange.local.founding import listed, now_ms, publish
 from exchange.local.home import Home
 from exchange.local.progress import silent
 from exchange.local.services import down, up
@@ -104,6 +105,17 @@ class Exchange:
     def member(self, level: Level, number: int = 0) -> Member:
         """A unit of the cast."""
         return self.cast.by_level[level][number]
+
+    def newcomer(self) -> Member:
+        """A unit of one test's own, with a seal."""
+        version = now_ms()
+        code = f"H26.T{uuid.uuid4().hex[:12].upper()}"
+        agency = Agency(
+            code, version, f"Đơn vị {code}", Level.PROVINCE, "department", "H26", (), date(2020, 1, 1), None, ()
+        )
+        issued = self.world.authority.issue(code, agency.name)
+        self.enter([agency, *listed([issued])])
+        return Member(agency, issued.signing_key)
 
     def material(self) -> Material:
         """What the makers of bad input work with."""
