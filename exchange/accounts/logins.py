@@ -74,6 +74,17 @@ class Logins:
         self._renew(usable, password)
         return self.sessions.begin(usable.name, "password")
 
+    def admit(self, issuer: str, subject: str, source: str) -> Begun:
+        """Begin a session for whom an OpenID provider has vouched (`openid.OpenId.finish`).
+
+        Raises: Rejected ``login.refused``: nobody here is that; Unavailable.
+        """
+        account = self._store.account_of(issuer, subject)
+        if account is None or account.closed_ms is not None:
+            raise Rejected("login.refused")
+        self._actions.record(Action("account.login", account.name, about={"source": source, "method": "openid"}))
+        return self.sessions.begin(account.name, "openid")
+
     def logout(self, token: str) -> None:
         """End a session, which is recorded; one that is over already changes nothing."""
         try:

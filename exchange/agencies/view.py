@@ -118,10 +118,6 @@ class DirectoryView:
         histories = self._records.grants.get(user)
         return [] if histories is None else [one for one in histories.all_at(self.offset) if one.is_granted]
 
-    def granted(self) -> list[Grant]:
-        """Return what stands of everybody's roles."""
-        return [grant for user in sorted(self._records.grants) for grant in self.grants(user)]
-
     def last_grant(self, grant: Grant) -> Grant | None:
         """Return the newest entry with the key of `grant`, be it a revocation."""
         histories = self._records.grants.get(grant.user)

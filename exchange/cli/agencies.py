@@ -30,6 +30,7 @@ def list_agencies(
     level: Annotated[str | None, typer.Option(help=f"One of {', '.join(LEVELS)}.")] = None,
     under: Annotated[str | None, typer.Option(help="Only units right below this code.")] = None,
     find: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
+    suspended: Annotated[bool, typer.Option("--suspended", help="Only those that are suspended.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -41,6 +42,9 @@ def list_agencies(
         raise typer.BadParameter(f"{level} is not one of {', '.join(LEVELS)}", param_hint="--level")
     view = worlds.of(context).directory_log.directory.latest()
     source = view.children(_known(view, under).code) if under else view.agencies()
+    if suspended:
+        silenced = {one.code for one in view.suspensions()}
+        source = (agency for agency in source if agency.code in silenced)
     found = [
         agency
         for agency in source

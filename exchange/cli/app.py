@@ -15,6 +15,7 @@ import structlog
 import typer
 
 from exchange.cli import (
+    actions,
     agencies,
     archiving,
     auditing,
@@ -59,6 +60,7 @@ services.register(app)
 app.add_typer(agencies.app, name="agency")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="user")
+actions.register(app)
 publishing.register(app)
 receiving.register(app)
 tracing.register(app)

@@ -70,7 +70,8 @@ class Desk:
 def desk(services: Services) -> Iterator[Desk]:
     unique = uuid.uuid4().hex[:12]
     base, topic, schema = connection(services.bootstrap_servers), f"actions.{unique}", f"accounts_{unique}"
-    AdminClient(base).create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
+    admin = AdminClient(base)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(20)
     made = Desk(services.database_url, base, topic, schema)
     made.administering.add("an", "Nông Thị An", "Bình", password=GOOD)
     yield made
@@ -237,6 +238,19 @@ class TestAccounts:
         assert found is not None
         assert found.name == "ba"
 
+    def test_whom_a_provider_vouches_for(self, desk: Desk) -> None:
+        desk.administering.add("ba", "Ba", "Bình", openid=("https://id.example", "x"))
+        begun = desk.logins.admit("https://id.example", "x", "10.0.0.1")
+        assert (begun.session.user, begun.session.method) == ("ba", "openid")
+        assert desk.logins.sessions.open(begun.token) == begun.session
+        for issuer, subject in (("https://id.example", "y"), ("https://evil.example", "x")):
+            with pytest.raises(Rejected, match=r"login\.refused"):
+                desk.logins.admit(issuer, subject, "10.0.0.1")
+        desk.administering.close("ba", "Bình", NOBODYS)
+        assert _try(lambda: desk.logins.admit("https://id.example", "x", "10.0.0.1")) == "login.refused"
+        assert desk.is_over(begun.token)
+        assert ("account.login", "ba") in desk.done()
+
 
 def _try(act: Callable[[], object]) -> str:
     """The code that it is refused by; empty if it isn't."""
@@ -275,5 +289,7 @@ def test_by_command(exchange: Exchange) -> None:
     exchange.world.directory_log.catch_up()
     assert not begun.session.rights(exchange.view).may(Permission.SEE_DOCUMENTS, "H26")
     assert run("close", user, "--by", "Bình")[0] == 0
-    recorded = [action for _, action in read_actions(exchange.world.base) if action.about.get("user") == user]
-    assert [(action.what, action.by) for action in recorded] == [("account.add", "Bình"), ("account.close", "Bình")]
+    arguments = ["--home", str(exchange.world.home.folder), "actions", "--by", "Bình", "--limit", "1000", "--json"]
+    shown = json.loads(CliRunner().invoke(app, arguments).output)
+    about = [(one["what"], one["by"]) for one in shown if one["about"].get("user") == user]
+    assert about == [("account.add", "Bình"), ("account.close", "Bình")]

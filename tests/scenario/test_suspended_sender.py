@@ -120,5 +120,6 @@ def test_by_command(exchange: Exchange, member: Member) -> None:
     decided = json.loads(shown)
     assert (status, decided["code"], decided["is_suspended"]) == (0, code, True)
     assert "An and Bình: khóa bị mất" in run("show", code)[1]
+    assert [one["code"] for one in json.loads(run("list", "--suspended", "--json")[1]) if one["code"] == code] == [code]
     assert run("resume", code, *texts, "--yes")[0] == 0
     assert json.loads(run("show", code, "--json")[1])["suspended"] is None

@@ -107,7 +107,7 @@ class TestGrants:
         again = view_of(*entries, granted("an", "viewer", "H01", 3))
         assert rights_of(again, "an").may(Permission.SEE_NUMBERS, "H01.01")
         assert not rights_of(again, "an").may(Permission.SEE_NUMBERS, "G00")
-        assert again.granted() == [granted("an", "viewer", "H01", 3)]
+        assert again.grants("an") == [granted("an", "viewer", "H01", 3)]
 
     @pytest.mark.parametrize(
         ("held", "wanted", "code"),
