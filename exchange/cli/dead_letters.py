@@ -24,7 +24,7 @@ from exchange.cli.accountable import REASON_CHARACTERS_MAX, By, Reason, access, 
 from exchange.cli.output import ERR, NO, OUT, VIETNAM, clock, print_json, size, table
 from exchange.cli.world import World
 from exchange.local.progress import on_terminal
-from exchange.operating.dead_letters import Heap, Letter, Selection, heaps, picked, read_letters
+from exchange.operating.dead_letters import Heap, Letter, Selection, erased_places, heaps, picked, read_letters
 from exchange.operating.foreseeing import Foreseen, Present, foresee, sendable
 from exchange.operating.redriving import ALONE_MAX, RATE_PER_S, RATE_PER_S_MAX, Order, redrive
 from exchange.pipeline.books import printable
@@ -88,6 +88,9 @@ def show(
     world = worlds.of(context)
     look = access("trace", by, one_line(reason, REASON_CHARACTERS_MAX, "--reason"), f"dead letter {place}")
     wanted = _place(place)
+    if wanted in erased_places(world.directory_log.directory.latest()):
+        ERR.print(f"{place} is erased, by decision.", markup=False, highlight=False)
+        raise typer.Exit(NO)
     letter = next(iter(_read(world, Selection(frozenset([wanted])))), None)
     if letter is None:
         ERR.print(f"No dead letter of {place} is in the topic.", markup=False, highlight=False)

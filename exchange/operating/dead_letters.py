@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from exchange.agencies import DirectoryView
 from exchange.auditor.said import Said, read_statement
 from exchange.backbone.clients import Config
 from exchange.backbone.durable import Place
@@ -106,6 +107,11 @@ def letter_of(read: Read) -> Letter:
         (fields["topic"], fields["partition"], fields["offset"]),
         *(fields[name] for name in ("append_ms", "directory_offset", "code", "detail", "sender", "key", "value")),
     )
+
+
+def erased_places(view: DirectoryView) -> frozenset[Place]:
+    """The submissions whose content was erased: not to be shown or sent, though the topic still has them."""
+    return frozenset((one.topic, one.partition, one.offset) for _, e in view.erasures() for one in e.statements)
 
 
 def heaps(letters: Iterable[Letter]) -> list[Heap]:

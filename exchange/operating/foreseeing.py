@@ -22,7 +22,7 @@ from exchange.backbone.clients import Config, reader
 from exchange.backbone.hop import GROUP
 from exchange.backbone.offsets import committed_with_notes
 from exchange.errors import Rejected, Unavailable
-from exchange.operating.dead_letters import Letter
+from exchange.operating.dead_letters import Letter, erased_places
 from exchange.pipeline.books import TRACE
 from exchange.pipeline.decide import Decisions
 from exchange.pipeline.outputs import Rules
@@ -37,7 +37,8 @@ UNREADABLE = "record.not_a_submission"
 
 class Foreseen(NamedTuple):
     """A letter, and what would become of it: ``accepted``, ``duplicate`` or ``rejected``, by which code and why;
-    ``waiting`` while the hop itself would wait; ``bug`` if it would stop the hop."""
+    ``waiting`` while the hop itself would wait; ``bug`` if it would stop the hop; ``erased`` if it was erased, by
+    decision."""
 
     letter: Letter
     outcome: str
@@ -65,7 +66,11 @@ def foresee(
     router = Router(present.view, present.inbox)
     found: dict[int, Foreseen] = {}
     waiting: dict[int, list[tuple[int, Said]]] = {}
+    erased = erased_places(present.view)
     for number, letter in enumerate(letters):
+        if letter.source in erased:
+            found[number] = Foreseen(letter, "erased")
+            continue
         said = _said(letter)
         if said is None:
             found[number] = Foreseen(letter, "rejected", UNREADABLE)

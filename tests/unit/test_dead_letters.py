@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from exchange.agencies import Suspension
+from exchange.agencies import Erased, Erasure, Suspension
 from exchange.backbone.actions import PLACES_MAX, Action, Actions, decode, encode
 from exchange.backbone.durable import Place
 from exchange.backbone.reading import Read
@@ -136,6 +136,14 @@ class TestForeseeing:
         assert [(one.letter.said.kind, one.outcome) for one in foreseen if one.letter.said] == [
             ("status", "accepted"), ("document", "accepted"),
         ]  # fmt: skip
+
+    def test_what_was_erased_is_not_sent(self, world: SignedWorld, stores: object) -> None:
+        letters = refused(world, document("H02", "d", "H01"), document("H02", "e", "H01"))
+        statement = Erased(bytes(32), *letters[0].source, 0, 0)
+        world.say([Erasure("H02/d", "H02", "d", 0, 1, (statement,), "x", "An", "Bình")], 30)
+        foreseen = foresee(present(world), letters, lambda: LATER_MS)
+        assert [one.outcome for one in foreseen] == ["erased", "accepted"]
+        assert sendable(foreseen) == [letters[1]]
 
     def test_noise_stays_where_it_is(self, world: SignedWorld, stores: object) -> None:
         [foreseen] = foresee(present(world), [letter(1, value=b"\x00noise")])
