@@ -21,14 +21,12 @@ from exchange.cli.world import World
 from exchange.errors import Misconfigured
 from exchange.ledger.attesting import Ages
 from exchange.local import services
-from exchange.local.crew import crew_status
+from exchange.local.crew import CONSOLE_PORT, crew_status
 from exchange.local.progress import silent
 from exchange.views.trace_path import Path as Way
 
 if TYPE_CHECKING:
     from exchange.console import Deployment, Health
-
-PORT = 8490
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def console(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on, on this machine only.")] = PORT,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port, on this machine only.")] = CONSOLE_PORT,
     by: By = None,
 ) -> None:
     """Show the exchange in a browser until Ctrl-C: what passes, what waits, documents, units, dead letters, history.

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path as FilePath
 from typing import Annotated
 
@@ -27,7 +28,7 @@ from exchange.cli.world import World
 from exchange.errors import InvariantBroken, Misconfigured
 from exchange.ledger.evidence import Verdict, verify
 from exchange.local import services
-from exchange.local.crew import Crew, stop_crew
+from exchange.local.crew import Crew, console_port, stop_crew
 from exchange.local.founding import now_ms, publish, revocations
 from exchange.local.home import Home, write_private
 from exchange.local.processes import interrupts_deferred
@@ -53,6 +54,7 @@ class Happened:
     counts: Counts
     path: Path
     verdict: Verdict
+    console_port: int | None
 
     @property
     def is_as_expected(self) -> bool:
@@ -101,7 +103,8 @@ def _act(world: World, report: Report, documents: int, rate: float, seed: int) -
     services.up(world.home, report)
     prepare(world, report, change=True)
     report("Starting the hop and the trace store")
-    Crew(world.home, options_of(world), workers=1).start()
+    console = console_port() if find_spec("nicegui") else None  # the extra may be absent
+    Crew(world.home, options_of(world), 1, console).start()
     await_members(world.admin, GROUP, 1, WAIT_S)
     nation = make_nation(world, seed, report, run=f"demo-{seed}")
     sent = nation.send(documents, rate, bad_share=0.02)
@@ -114,7 +117,7 @@ def _act(world: World, report: Report, documents: int, rate: float, seed: int) -
     report("Re-reading the topics for the audit")
     balance = audit(world.base, world.authority.registrar_public_key)
     path, verdict = _prove(world, store, sent, report)
-    return Happened(sent, signed, latencies, balance, summary(store), path, verdict)
+    return Happened(sent, signed, latencies, balance, summary(store), path, verdict, console)
 
 
 def _begin_afresh(home: Home) -> None:
@@ -203,6 +206,8 @@ def _tell(world: World, happened: Happened) -> None:
     evidence.tell_how_to_verify(world, _evidence_of(world), _evidence_of(world).stat().st_size)
     home = world.home.folder
     OUT.rule("Try next")
+    if happened.console_port is not None:
+        OUT.print(f"Open http://127.0.0.1:{happened.console_port}/ in a browser: the console.", highlight=False)
     OUT.print(
         f"Everything keeps running. Say `export EXCHANGE_HOME={home}`, then:\n"
         f"  exchange trace {sent.example[1]}\n"

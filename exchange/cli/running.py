@@ -21,7 +21,7 @@ from exchange.cli import world as worlds
 from exchange.cli.output import OUT, explain
 from exchange.cli.world import World
 from exchange.errors import ExchangeError, InvariantBroken
-from exchange.local.crew import BUG, Crew, stop_crew
+from exchange.local.crew import BUG, Crew, console_port, stop_crew
 from exchange.local.endpoint import endpoint
 from exchange.pipeline.books import TRACE
 from exchange.pipeline.outputs import Rules
@@ -44,23 +44,28 @@ def register(app: typer.Typer) -> None:
 def run(
     context: typer.Context,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Workers of the hop.")] = 1,
+    all_: Annotated[bool, typer.Option("--all", help="The console too, at port 8490 or the next free.")] = False,
     detach: Annotated[bool, typer.Option(help="Leave them running; `exchange down` stops them.")] = False,
 ) -> None:
     """Run the stream processors until Ctrl-C: the hop's workers, the trace store, the throughput.
 
-    Example: `exchange run --workers 2`
+    Example: `exchange run --workers 2 --all`
     """
     world = worlds.of(context)
     world.authority  # noqa: B018  fail now, not in every worker
-    crew = Crew(world.home, options_of(world), workers)
+    port = console_port() if all_ else None
+    crew = Crew(world.home, options_of(world), workers, port)
+    running = f"{workers} worker(s), the trace store and the throughput are running"
+    if port is not None:
+        running += f", and the console at http://127.0.0.1:{port}/"
     if detach:
         crew.start()
-        OUT.print(f"{workers} worker(s), the trace store and the throughput are running; `exchange down` stops them.")
+        OUT.print(f"{running}; `exchange down` stops them.", highlight=False)
         return
     stop = stop_on_signals()
     try:
         crew.start()
-        OUT.print(f"{workers} worker(s), the trace store and the throughput are running. Ctrl-C stops them.")
+        OUT.print(f"{running}. Ctrl-C stops them.", highlight=False)
         crew.watch(stop)
     finally:
         stop_crew(world.home)

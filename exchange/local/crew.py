@@ -21,7 +21,7 @@ import structlog
 
 from exchange.errors import InvariantBroken
 from exchange.local.endpoint import address_of
-from exchange.local.home import Home
+from exchange.local.home import Home, is_port_free
 from exchange.local.processes import ChildProcess, stop_together
 from exchange.local.services import ProcessRow, row_of
 
@@ -41,6 +41,9 @@ _VIEWS = {
     "observer": "observe",
 }
 """The views' processes and their commands."""
+_CONSOLE = "console"
+CONSOLE_PORT = 8490
+_PORTS_TRIED = 100
 
 
 @dataclass(slots=True)
@@ -58,12 +61,15 @@ log = structlog.get_logger(__name__)
 
 
 class Crew:
-    """The workers ``hop-1`` … ``hop-N`` and the views, such as ``trace-store``. `options`: the global ones."""
+    """The workers ``hop-1`` … ``hop-N`` and the views, such as ``trace-store``. `options`: the global ones.
 
-    def __init__(self, home: Home, options: list[str], workers: int) -> None:
+    `console_port`: of the console, if it is one of the crew.
+    """
+
+    def __init__(self, home: Home, options: list[str], workers: int, console_port: int | None = None) -> None:
         self._home = home
         self.members: list[Member] = []
-        for name, command in _commands(workers).items():
+        for name, command in _commands(workers, console_port).items():
             child = ChildProcess(name, home.run, signal.SIGTERM)
             self.members.append(Member(child, [sys.executable, "-m", "exchange", *options, *command]))
 
@@ -82,7 +88,7 @@ class Crew:
                     continue
                 if member.child.exit_code != BUG:
                     self._restart(member, stop)
-                elif member.child.name in _VIEWS:  # documents flow on without it
+                elif not _is_hop(member.child.name):  # documents flow on without it
                     member.is_out = True
                     log.critical("crew.view_stopped_by_a_bug", name=member.child.name, said=member.child.output_tail(8))
                 else:
@@ -114,10 +120,21 @@ def stop_crew(home: Home) -> None:
     stop_together(crew_of(home))
 
 
+def console_port() -> int:
+    """A port for a console: `CONSOLE_PORT`, or the next that is free."""
+    tried = range(CONSOLE_PORT, CONSOLE_PORT + _PORTS_TRIED)
+    return next(filter(is_port_free, tried), CONSOLE_PORT)
+
+
 def _is_ours(name: str) -> bool:
-    return name in _VIEWS or name.startswith("hop-")
+    return name in _VIEWS or name == _CONSOLE or _is_hop(name)
 
 
-def _commands(workers: int) -> dict[str, list[str]]:
+def _is_hop(name: str) -> bool:
+    return name.startswith("hop-")
+
+
+def _commands(workers: int, console: int | None) -> dict[str, list[str]]:
     hops = {f"hop-{number}": ["worker", f"hop-{number}"] for number in range(1, workers + 1)}
-    return hops | {name: [command] for name, command in _VIEWS.items()}
+    views = {name: [command] for name, command in _VIEWS.items()}
+    return hops | views | ({} if console is None else {_CONSOLE: ["console", "--port", str(console)]})

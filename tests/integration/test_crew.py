@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
+import httpx
 import pytest
 
 from exchange.errors import InvariantBroken
-from exchange.local.crew import BUG, Crew, crew_of, stop_crew
+from exchange.local.crew import BUG, Crew, console_port, crew_of, crew_status, stop_crew
 from exchange.local.home import Home
 from exchange.local.processes import ChildProcess
 from exchange.local.waiting import wait_until
@@ -75,6 +76,26 @@ def test_a_bug_in_a_view_leaves_the_others_at_work(home: Home) -> None:
     finally:
         stop.set()
         watching.join(10)
+
+
+def test_the_console_is_one_of_the_crew_if_asked_for_and_ends_with_it(home: Home) -> None:
+    port = console_port()
+    crew = Crew(home, ["--home", str(home.folder)], workers=1, console_port=port)
+    crew.members[:] = [member for member in crew.members if member.child.name == "console"]
+    crew.start()
+    assert wait_until(lambda: _says_where(port), 60)
+    assert [row.name for row in crew_status(home)] == ["console"]
+    stop_crew(home)
+    assert not _says_where(port)
+    assert "console" not in {member.child.name for member in Crew(home, [], workers=1).members}
+
+
+def _says_where(port: int) -> bool:
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}/", headers={"accept-language": "en"})
+    except httpx.TransportError:
+        return False
+    return answer.headers["location"] == "/en/now"
 
 
 def test_ctrl_c_stops_a_running_exchange(home: Home) -> None:
