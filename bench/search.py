@@ -63,11 +63,11 @@ Kinds = dict[str, Query]
 
 def measure(_: BenchWorld | None = None, documents: int = DOCUMENTS) -> Iterator[Result]:
     """On a PostgreSQL of its own; the directory is that of the nation."""
-    view, dice = _directory(), random.Random(SEED)
-    with _database() as store:
+    view, dice = nation(), random.Random(SEED)
+    with database() as store:
         told(f"making the trace of {documents:,} documents")
-        subjects = [_subject(dice) for _ in range(SUBJECTS)]
-        rows = _fill(store, subjects, view, documents)
+        subjects = [summary(dice) for _ in range(SUBJECTS)]
+        rows = fill(store, subjects, view, documents)
         now_ms = FIRST_MS + documents * SPACING_MS
         told(f"{rows:,} rows; searching")
         spent: dict[str, list[float]] = {}
@@ -92,14 +92,16 @@ def measure(_: BenchWorld | None = None, documents: int = DOCUMENTS) -> Iterator
     yield result("search.page.p95", [p95], "ms", at_most=P95_MS_MAX, runs=[head, *runs])
 
 
-def _directory() -> DirectoryView:
+def nation() -> DirectoryView:
+    """The directory of 2022."""
     directory = Directory()
     directory.apply(0, agencies(date(2020, 1, 1)))
     return directory.latest()
 
 
 @contextmanager
-def _database() -> Iterator[TraceStore]:
+def database() -> Iterator[TraceStore]:
+    """A PostgreSQL of its own, while the block runs."""
     with tempfile.TemporaryDirectory(prefix="exchange-bench-") as folder:
         home = Home(Path(folder) / "home")
         home.create()
@@ -113,7 +115,7 @@ def _database() -> Iterator[TraceStore]:
             server.stop()
 
 
-def _subject(dice: random.Random) -> dict[str, Any]:
+def summary(dice: random.Random) -> dict[str, Any]:
     """A document's summary; words are as frequent as one over their rank."""
     weights = [1 / rank for rank in range(1, len(_VOCABULARY) + 1)]
     notation = f"{dice.choice(['UBND', 'SYT', 'SGD', 'BTC', 'VPCP'])}-{dice.choice(['VP', 'KT', 'NC', 'TH'])}"
@@ -126,7 +128,9 @@ def _subject(dice: random.Random) -> dict[str, Any]:
     }
 
 
-def _fill(store: TraceStore, subjects: list[dict[str, Any]], view: DirectoryView, documents: int) -> int:
+def fill(
+    store: TraceStore, subjects: list[dict[str, Any]], view: DirectoryView, documents: int, first_ms: int = FIRST_MS
+) -> int:
     """Make the rows, then the indexes: as a store that grew row by row, but sooner."""
     store.prepare()
     with store.connect() as connection:
@@ -138,8 +142,8 @@ def _fill(store: TraceStore, subjects: list[dict[str, Any]], view: DirectoryView
         _copy(connection, _UNITS, "units", ((n, code, level) for n, (_, code, level) in enumerate(units)))
         _copy(connection, _SUBJECTS, "subjects", (_subject_row(n, one) for n, one in enumerate(subjects)))
         connection.execute("ANALYZE subjects; ANALYZE units; SELECT setseed(0.2022)")
-        values = {"documents": documents, "units": len(units), "subjects": len(subjects), "first_ms": FIRST_MS}
-        values |= {"spacing_ms": SPACING_MS, "statuses": STATUSES_EACH, "now_ms": FIRST_MS + documents * SPACING_MS}
+        values = {"documents": documents, "units": len(units), "subjects": len(subjects), "first_ms": first_ms}
+        values |= {"spacing_ms": SPACING_MS, "statuses": STATUSES_EACH, "now_ms": first_ms + documents * SPACING_MS}
         psycopg.ClientCursor(connection).execute(_FILE.read_bytes(), values)
         told("indexing")
         for text in indexes:

@@ -41,6 +41,7 @@ class Console:
     """A console that answers."""
 
     port: int
+    pid: int
 
     @property
     def url(self) -> str:
@@ -63,7 +64,7 @@ def running(command: Sequence[str], port: int) -> Iterator[Console]:
     process = subprocess.Popen(command)
     try:
         assert wait_until(lambda: _answers(port, process), START_S)
-        yield Console(port)
+        yield Console(port, process.pid)
     finally:
         process.terminate()
         process.wait(20)

@@ -54,7 +54,7 @@ class Saying:
             if isinstance(exc, Unavailable):
                 text("span", self._words.away(exc.code))
             else:
-                text("span", self._words("acting.refused", code=exc.code))
+                text("span", self._words.refused(exc.code))
                 if exc.detail:
                     hostile("bdi", exc.detail[:500], "detail")
 

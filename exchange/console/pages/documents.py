@@ -34,7 +34,6 @@ class _Documents:
         self._visit = visit
         self._words = visit.words
         self._form = _Form(visit.words, visit.query.get("id", ""))
-        self._form.button.on("click", self._search)
         self._form.element.on("submit.prevent", self._search)
         self._saying = Saying(visit.words)
         self._found = element("section", "found")
@@ -55,6 +54,12 @@ class _Documents:
             self._way.clear()
             await self._more(auditor)
 
+    async def _export(self) -> None:
+        async with self._saying.at_work():
+            auditor, query = self._auditor(), self._query
+            if query is not None:
+                ui.download.content(await beside(lambda: auditor.export(query)), "found.csv", "text/csv")
+
     async def _go_on(self) -> None:
         async with self._saying.at_work():
             await self._more(self._auditor())
@@ -71,7 +76,9 @@ class _Documents:
         with self._found:
             if cursor is None:
                 text("h2", self._words("documents.found")).props('tabindex="-1" id="found"')
-                if not page.results:
+                if page.results:
+                    ui.button(self._words("documents.export"), on_click=self._export).props("flat no-caps")
+                else:
                     text("p", self._words("documents.nothing"), "hint")
             for one in page.results:
                 self._draw(one)
@@ -145,7 +152,7 @@ class _Form:
                 self._status = ui.select(copies, value="", label=words("documents.status")).props("outlined dense")
             with element("div", "line"):
                 self._below = ui.checkbox(words("documents.below"), value=True)
-                self.button = ui.button(words("documents.search")).props("unelevated no-caps type=button")
+                ui.button(words("documents.search")).props("unelevated no-caps type=submit")
         self._inputs["id"].value = id_[:500]
 
     def reason(self) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exchange.backbone.clients import reader
+from confluent_kafka import Consumer, KafkaException
+
+from exchange.backbone.clients import error, reader
 from exchange.backbone.lag import hop_lag
 from exchange.backbone.offsets import ends
 from exchange.console.deployment import Deployment
 from exchange.pipeline.books import TRACE
+
+ANSWER_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,11 @@ class Backlog:
 def read(deployment: Deployment) -> Backlog:
     """Look at both. Raises: Unavailable."""
     base = deployment.base()
-    hop = sum(hop_lag(base, deployment.group, deployment.keyed).values())
-    stored = deployment.traces().offsets(TRACE)
     consumer = reader(base)
     try:
+        _ask_whether_anybody_is_there(consumer)
+        hop = sum(hop_lag(base, deployment.group, deployment.keyed).values())
+        stored = deployment.traces().offsets(TRACE)
         behind = 0
         for partition in range(deployment.keyed):
             low, high = ends(consumer, TRACE, partition)
@@ -40,3 +45,11 @@ def read(deployment: Deployment) -> Backlog:
     finally:
         consumer.close()
     return Backlog(hop, behind)
+
+
+def _ask_whether_anybody_is_there(consumer: Consumer) -> None:
+    """What is asked afterwards waits for a minute; a page should say sooner that Kafka is away."""
+    try:
+        consumer.list_topics(TRACE, timeout=ANSWER_S)
+    except KafkaException as exc:
+        raise error(exc) from exc

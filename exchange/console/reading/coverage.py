@@ -75,11 +75,13 @@ class Coverage:
         if code is None:
             yield from self.units.values()
             return
-        waiting = [self.units[code]]
+        seen, waiting = {code}, [self.units[code]]
         while waiting:
             unit = waiting.pop()
             yield unit
-            waiting += self.children.get(unit.code, [])
+            below = [one for one in self.children.get(unit.code, []) if one.code not in seen]
+            seen.update(one.code for one in below)  # a directory may hold a cycle
+            waiting += below
 
     def above(self, code: str) -> list[Unit]:
         """The units above it, the topmost first, and it."""

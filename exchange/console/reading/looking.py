@@ -7,10 +7,13 @@ name, with a reason. A reason is one printable line.
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
+from pathlib import Path as File
+from tempfile import TemporaryDirectory
 
 from exchange.agencies import DirectoryView
-from exchange.backbone.accesses import Access, Accesses, Action
+from exchange.backbone.accesses import Access, Accesses, Action, Place
 from exchange.backbone.reading import read_one
 from exchange.console.deployment import Deployment
 from exchange.console.reading.dead_letters import Group, Letter, Opened, listed, opened
@@ -18,7 +21,8 @@ from exchange.console.session import Session
 from exchange.errors import Rejected
 from exchange.views.accesses import AccessStore
 from exchange.views.erasing import with_erasings
-from exchange.views.search import LIMIT, Page, Query, search
+from exchange.views.search import LIMIT, LIMIT_MAX, Found, Page, Query, pages, search
+from exchange.views.search.exporting import exported
 from exchange.views.signed import with_leaders, with_roles
 from exchange.views.suspects import marked
 from exchange.views.trace_path import Path
@@ -26,6 +30,8 @@ from exchange.views.tracing import Ambiguous, trace
 
 REASON_CHARACTERS_MAX = 400
 ID_CHARACTERS_MAX = 200
+EXPORTED_MAX = 20_000
+"""Rows of a file that a page hands out; `exchange search --export` has no such limit."""
 
 
 class Auditor:
@@ -42,9 +48,27 @@ class Auditor:
     def search(self, query: Query, cursor: str | None = None) -> Page:
         """One page of what is found. Raises: Rejected ``search.*``, ``cursor.*``; Unavailable."""
         page = search(self._deployment.traces(), query, limit=LIMIT, cursor=cursor)
-        places = [(one.source_topic, one.partition, one.source_offset) for one in page.results]
-        self._record("search", query.spelled(), places)
+        self._record("search", query.spelled(), [_place(one) for one in page.results])
         return page
+
+    def export(self, query: Query) -> bytes:
+        """All that is found, as a CSV file (docs/searching.md).
+
+        Raises: as `search`; Rejected ``search.too_many`` beyond `EXPORTED_MAX`.
+        """
+        access = Access("export", self._session.who, self._reason, query.spelled())
+        accesses, written = Accesses(self._deployment.base()), 0
+        with TemporaryDirectory() as folder:
+            file = File(folder) / "found.csv"
+            with exported(file) as write:
+                now_ms = time.time_ns() // 1_000_000
+                for page in pages(self._deployment.traces(), query, size=LIMIT_MAX, as_of_ms=now_ms):
+                    written += len(page.results)
+                    if written > EXPORTED_MAX:
+                        raise Rejected("search.too_many", f"> {EXPORTED_MAX:,}")
+                    accesses.record(access, [_place(one) for one in page.results])
+                    write(page.results)
+            return file.read_bytes()
 
     def trace(self, id_: str, sender: str | None = None, thread: str | None = None) -> Path | None:
         """The way of the document, and who looked at it; None if nothing ever bore the id.
@@ -82,7 +106,7 @@ class Auditor:
         self._record("trace", letter.place, [(letter.topic, letter.partition, letter.offset)])
         return opened(self._deployment, letter)
 
-    def _record(self, action: Action, asked: str, places: list[tuple[str, int, int]]) -> None:
+    def _record(self, action: Action, asked: str, places: list[Place]) -> None:
         Accesses(self._deployment.base()).record(Access(action, self._session.who, self._reason, asked), places)
 
     def _told(self, path: Path) -> Path:
@@ -99,3 +123,7 @@ class Auditor:
             return with_erasings(signed, view)
 
         return replace(place.ask(told), looks=tuple(looks))
+
+
+def _place(one: Found) -> Place:
+    return (one.source_topic, one.partition, one.source_offset)
