@@ -75,7 +75,7 @@ def _windows(url: str) -> int:
         psycopg.ClientCursor(connection).execute(_FILE.read_bytes(), {"until": int(time.time() // 60)})
         row = connection.execute("SELECT count(*) FROM cells").fetchone()
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE throughput_v1.cells")
+        connection.execute("VACUUM ANALYZE")
     return int(row[0]) if row else 0
 
 

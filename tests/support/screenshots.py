@@ -60,6 +60,7 @@ def picture(console: Console, folder: Path) -> None:
                 visitor.page.goto(f"{console.url}/{language}/now")
                 expect(visitor.page.locator("figure svg")).to_have_count(4)
                 expect(visitor.page.locator("tr.running")).not_to_have_count(0)
+                expect(visitor.page.locator(".figure dd:not(.small)", has_text="–")).to_have_count(0)
                 file = folder / f"console-{scheme}.png"
                 visitor.page.screenshot(path=file)
                 size = file.stat().st_size
