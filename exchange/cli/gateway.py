@@ -31,7 +31,7 @@ def gateway(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8480,
     host: Annotated[str, typer.Option(help="Address to listen on; another than this needs TLS.")] = "127.0.0.1",
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM; needed outside a local demo.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
     public_url: Annotated[str | None, typer.Option(help="What agencies call it; their assertions name it.")] = None,
 ) -> None:
@@ -52,6 +52,8 @@ async def _serve(
         problem = f"{exc.name} is missing: install the extra `gateway` (pip install 'exchange-backbone[gateway]')"
         raise Misconfigured([problem]) from exc
     listening = Listening(port, host, *tls)
+    if listening.certificate is None and not world.is_embedded:
+        raise Misconfigured(["only a local demo goes without TLS: give --tls-cert and --tls-key"])
     url = public_url or f"{listening.scheme}://{host}:{port}"
     ERR.print(
         f"The gateway is at {url}; OpenAPI at {url}/v1/openapi.json. Ctrl-C stops it.", highlight=False, soft_wrap=True

@@ -15,7 +15,8 @@ from exchange.gateway.state import Gateway
 
 VERSION = "1.0.0"
 ABOUT = """
-Signed documents between a country's agencies. Get an access token with your seal (`POST /v1/token`), store
+Signed documents between a country's agencies. Get an access token with your seal (`POST /v1/token`), or show its
+certificate in the TLS handshake; store
 attachments, submit signed records, read your inbox. Every error is an RFC 9457 problem with a stable `code`. Whatever
 got no answer may be sent again: the same bytes count once.
 """
@@ -67,12 +68,16 @@ def _described(document: dict[str, Any]) -> dict[str, Any]:
     """Errors under their own media type, and without FastAPI's validation error, which we never send."""
     for address in document["paths"].values():
         for operation in address.values():
+            if operation.get("security"):
+                operation["security"].append({"client certificate": []})
             for status, response in operation["responses"].items():
                 content = response.get("content", {})
                 if status.startswith(("4", "5")) and "application/json" in content:
                     response["content"] = {problems.MEDIA_TYPE: content["application/json"]}
                 if status in {"429", "503"}:
                     response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}}
+    schemes = document["components"].setdefault("securitySchemes", {})
+    schemes["client certificate"] = {"type": "mutualTLS", "description": "The agency's seal; needs no token."}
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

@@ -64,8 +64,7 @@ def verify(assertion: str, audiences: list[str], trust: Trust, used: Used, limit
     header = _header(assertion)
     # 2. The certificate is listed, chains to a root, is valid and unrevoked now; it is an agency's seal.
     signer = trust.signer(_fingerprint(header.get("x5t#S256")), now_ms)
-    if signer.role not in SEALS or signer.leader is not None:
-        raise Refused("assertion.not_a_seal", signer.role)
+    require_seal(signer)
     # 3. The algorithm is that of the certificate's key (RFC 8725 §3.1); the signature and the audience are right.
     claims = _claims(assertion, header, signer.public_key, audiences)
     # 4. It speaks of the certificate's agency (RFC 7523 §3: iss and sub are the client).
@@ -85,6 +84,12 @@ def verify(assertion: str, audiences: list[str], trust: Trust, used: Used, limit
         raise Refused("assertion.claims", f"jti of {len(jti)} characters")
     used.use(signer.agency, jti, until_s + limits.clock_skew_s, now_s)
     return signer
+
+
+def require_seal(signer: Signer) -> None:
+    """Only an agency's seal, or its connector's, comes in; Refused ``assertion.not_a_seal``."""
+    if signer.role not in SEALS or signer.leader is not None:
+        raise Refused("assertion.not_a_seal", signer.role)
 
 
 def _header(assertion: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Reading request bodies within bounds of size and time, and the records in them.
 
-Guarantees: a body is never held beyond its limit; a sender that falls silent is let go. A body of
+Guarantees: a body is never held beyond its limit; a sender that falls silent, or drips, is let go. A body of
 ``application/avro`` holds one or more records one after another, each in Avro's single-object encoding, which ends by
 itself; ``application/json`` a list of the same in base64, or of objects with a statement, its signatures and the
 storage receipts of its attachments, from which a record is made: nothing of what was signed changes by that.
@@ -14,12 +14,14 @@ import asyncio
 import base64
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from exchange.gateway.limits import Limits
 from exchange.gateway.problems import Refused
 from exchange.signatures import encode_record
 from exchange.statements import schema
@@ -40,7 +42,7 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def chunks(request: Request, most_bytes: int, silence_s: float) -> AsyncIterator[bytes]:
+async def chunks(request: Request, most_bytes: int, limits: Limits) -> AsyncIterator[bytes]:
     """The body in pieces.
 
     Raises: Refused ``request.too_large`` (also by what Content-Length says), ``request.too_slow``,
@@ -49,10 +51,10 @@ async def chunks(request: Request, most_bytes: int, silence_s: float) -> AsyncIt
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > most_bytes:
         raise Refused("request.too_large", declared[:20])
-    size, stream = 0, request.stream().__aiter__()
+    size, stream, began = 0, request.stream().__aiter__(), time.monotonic()
     while True:
         try:
-            chunk = await asyncio.wait_for(anext(stream), silence_s)
+            chunk = await asyncio.wait_for(anext(stream), limits.body_chunk_s)
         except StopAsyncIteration:
             return
         except TimeoutError as exc:
@@ -62,13 +64,16 @@ async def chunks(request: Request, most_bytes: int, silence_s: float) -> AsyncIt
         size += len(chunk)
         if size > most_bytes:
             raise Refused("request.too_large", f"> {most_bytes}")
+        took_s = time.monotonic() - began
+        if took_s > limits.body_chunk_s and size < took_s * limits.body_bytes_per_s_min:
+            raise Refused("request.too_slow", f"{size} bytes in {took_s:.0f} s")
         if chunk:
             yield chunk
 
 
-async def whole(request: Request, most_bytes: int, silence_s: float) -> bytes:
+async def whole(request: Request, most_bytes: int, limits: Limits) -> bytes:
     """The whole body; raises as `chunks`."""
-    return b"".join([chunk async for chunk in chunks(request, most_bytes, silence_s)])
+    return b"".join([chunk async for chunk in chunks(request, most_bytes, limits)])
 
 
 def records_in(body: bytes, kind: str, most: int) -> list[bytes]:

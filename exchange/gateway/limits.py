@@ -21,8 +21,12 @@ class Limits:
     """What is to be encoded: a statement has at most 32 KiB."""
     attachment_bytes: int = 2 * 1024 * MIB
     """As the gate's rule for a document's attachments."""
+    unfinished: int = 100
+    """Uploads of one agency that are under way: bounds what it lets lie in the store."""
     body_chunk_s: float = 20.0
     """The longest silence within a body; a slow loris is let go."""
+    body_bytes_per_s_min: float = 1024.0
+    """On the average, once a body has taken longer than a silence may: one that drips would hold a place for ever."""
     produce_s: float = 30.0
     """The longest wait for the broker's acknowledgement."""
     wait_s: float = 60.0
@@ -49,9 +53,10 @@ class Limits:
     requests_per_s: float = 50.0
     """Other requests of one agency, sustained."""
     requests_burst: int = 500
-    tokens_per_s: float = 2.0
-    """Token requests of one network address, sustained: each costs us a signature check."""
-    tokens_burst: int = 60
+    tokens_per_s: float = 5.0
+    """Token requests of one network address, sustained: each costs us a signature check. A provincial centre asks for
+    hundreds of agencies from one address."""
+    tokens_burst: int = 600
     assertion_s: int = 300
     """The longest life of a client assertion (RFC 7523 §3 leaves it to us)."""
     clock_skew_s: int = 30

@@ -19,7 +19,9 @@ import uvicorn
 
 from exchange.errors import Misconfigured
 from exchange.gateway.app import create_app
+from exchange.gateway.connections import Connection
 from exchange.gateway.limits import Limits
+from exchange.gateway.peers import context
 from exchange.gateway.state import Deployment, Gateway, running
 
 LOOPBACK = "127.0.0.1"
@@ -50,6 +52,11 @@ class Listening:
             raise Misconfigured(problems)
 
     @property
+    def pair(self) -> tuple[Path, Path] | None:
+        """Certificate and key, if there are."""
+        return None if self.certificate is None or self.key is None else (self.certificate, self.key)
+
+    @property
     def scheme(self) -> str:
         """``https``, or ``http`` on the loopback address."""
         return "http" if self.certificate is None else "https"
@@ -60,6 +67,8 @@ class Server(uvicorn.Server):
 
     def __init__(self, gateway: Gateway, listening: Listening) -> None:
         self._gateway = gateway
+        pair = listening.pair
+        secured = None if pair is None else context(*pair, gateway.directory)
         super().__init__(
             uvicorn.Config(
                 create_app(gateway),
@@ -71,14 +80,13 @@ class Server(uvicorn.Server):
                 server_header=False,
                 date_header=True,
                 proxy_headers=False,
-                http="h11",  # its limits are counted on; uvicorn would take whichever parser is installed
                 ws="none",
                 limit_concurrency=CONNECTIONS_MAX,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=GRACE_S,
                 h11_max_incomplete_event_size=HEADER_BYTES_MAX,
-                ssl_certfile=listening.certificate,
-                ssl_keyfile=None if listening.key is None else str(listening.key),
+                http=Connection,  # h11, whose limits are counted on
+                ssl_context_factory=None if secured is None else lambda _config, _default: secured,
             )
         )
 

@@ -116,6 +116,14 @@ def test_the_command_refuses_to_be_open_without_tls(exchange: Exchange, tmp_path
         assert "TLS" in done.stderr
 
 
+def test_beside_a_kafka_of_its_own_the_command_needs_tls(tmp_path: Path) -> None:
+    options = ["--home", str(tmp_path), "--bootstrap-servers", "127.0.0.1:9"]
+    command = [sys.executable, "-m", "exchange", *options, "gateway"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "--tls-cert" in done.stderr
+
+
 def _answers(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/v1/openapi.json", timeout=5).status_code == 200

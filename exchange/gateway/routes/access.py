@@ -1,6 +1,9 @@
 """Who is calling: the access token, checked at every request against the directory as it is now.
 
-Guarantees: a certificate revoked, expired or taken off the list ends the session with the next request.
+Or the certificate that the client showed in the TLS handshake, which needs no token.
+
+Guarantees: a certificate revoked, expired or taken off the list ends the session with the next request. A token over
+mutual TLS is good with its own certificate only.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from fastapi.security import HTTPBearer
 
 from exchange.agencies import Agency
 from exchange.gateway.answers import ProblemAnswer
+from exchange.gateway.assertions import require_seal
+from exchange.gateway.connections import PEER
 from exchange.gateway.problems import Refused
 from exchange.gateway.state import Gateway
 from exchange.gateway.tokens import Session, open_token
@@ -37,17 +42,33 @@ def gateway_of(request: Request) -> Gateway:
     return gateway
 
 
-GatewayHere = Annotated[Gateway, Depends(gateway_of)]
+async def gateway_here(request: Request) -> Gateway:
+    """The same, for FastAPI, which would call a plain function in a thread: two switches a request."""
+    return gateway_of(request)
+
+
+GatewayHere = Annotated[Gateway, Depends(gateway_here)]
 
 
 async def caller_of(request: Request, gateway: GatewayHere, _: Annotated[object, Depends(_BEARER)]) -> Caller:
-    """Open the token and ask the directory again; Refused ``token.*``, Rejected ``certificate.*``."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise Refused("token.missing")
+    """Open the token, or take the certificate of the connection, and ask the directory again.
+
+    Raises: Refused ``token.*``, ``assertion.not_a_seal``; Rejected ``certificate.*``.
+    """
     now_ms = gateway.clock()
-    session = open_token(gateway.deployment.token_key, token.strip(), now_ms)
-    signer = gateway.directory.trust.signer(session.certificate, now_ms)
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    peer: bytes | None = getattr(request.state, PEER, None)
+    if scheme.lower() == "bearer" and token:
+        session = open_token(gateway.deployment.token_key, token.strip(), now_ms)
+        if peer is not None and peer != session.certificate:  # RFC 8705 §3: a token that was taken is of no use
+            raise Refused("token.invalid", f"{session.agency}'s token over a connection of another certificate")
+        signer = gateway.directory.trust.signer(session.certificate, now_ms)
+    elif peer is not None:
+        signer = gateway.directory.trust.signer(peer, now_ms)
+        require_seal(signer)
+        session = Session(signer.agency, peer, now_ms + gateway.limits.token_s * 1000)
+    else:
+        raise Refused("token.missing")
     if signer.agency != session.agency:
         raise Refused("token.invalid", f"{session.agency}'s certificate is now {signer.agency}'s")
     return Caller(gateway.directory.agency(session.agency), session)

@@ -41,7 +41,7 @@ async def store(digest: Digest, request: Request, caller: CountedCaller, gateway
     """
     require_voice(caller, gateway)
     with gateway.uploads.one(caller.code):
-        body = chunks(request, gateway.limits.attachment_bytes, gateway.limits.body_chunk_s)
+        body = chunks(request, gateway.limits.attachment_bytes, gateway.limits)
         stored, is_new = await gateway.files.put(bytes.fromhex(digest), body)
     return JSONResponse(StorageReceiptAnswer.of(stored).model_dump(), 201 if is_new else 200)
 

@@ -29,7 +29,7 @@ class Bounded(APIRoute):
             limits = gateway_of(request).limits
             if media_type(request) != JSON:
                 raise Refused("request.media_type", media_type(request)[:60])
-            body = await whole(request, limits.draft_bytes, limits.body_chunk_s)
+            body = await whole(request, limits.draft_bytes, limits)
 
             async def receive() -> Message:
                 return {"type": "http.request", "body": body, "more_body": False}

@@ -97,7 +97,7 @@ async def submit(request: Request, caller: CallerHere, gateway: GatewayHere) -> 
     if kind not in {AVRO, JSON}:
         raise Refused("request.media_type", kind[:60])
     with gateway.submissions.one(caller.code):
-        body = await whole(request, gateway.limits.body_bytes, gateway.limits.body_chunk_s)
+        body = await whole(request, gateway.limits.body_bytes, gateway.limits)
         outgoing = examine(records_in(body, kind, gateway.limits.records), caller.code)
         gateway.statements.take(caller.code, len(outgoing))
         taken = await gateway.producing.submit(outgoing)

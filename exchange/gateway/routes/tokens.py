@@ -60,7 +60,7 @@ async def token(request: Request, gateway: GatewayHere) -> TokenAnswer:
     gateway.token_requests.take(request.client.host if request.client else "")
     if media_type(request) != FORM:
         raise Refused("request.media_type", media_type(request)[:60])
-    body = await whole(request, gateway.limits.form_bytes, gateway.limits.body_chunk_s)
+    body = await whole(request, gateway.limits.form_bytes, gateway.limits)
     form = _form(body)
     if form.get("grant_type") != GRANT_TYPE or form.get("client_assertion_type") != ASSERTION_TYPE:
         raise Refused("request.invalid", "grant_type or client_assertion_type")
