@@ -108,6 +108,14 @@ class StorageReceiptAnswer(BaseModel):
         return cls(sha256=stored.sha256.hex(), size=stored.size, stored_ms=stored.stored_ms, mac=mac)
 
 
+class UploadAnswer(BaseModel):
+    """How much of an upload is here."""
+
+    model_config = _example(offset=8388608)
+
+    offset: int = Field(description="Bytes; go on from here")
+
+
 class DeliveryAnswer(BaseModel):
     """One delivery. `record`: the submission's bytes, unchanged: verify them yourself."""
 

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from exchange.gateway import problems
 from exchange.gateway.figures import Figures
 from exchange.gateway.ledger import HEADER, LiveLedger
-from exchange.gateway.routes import attachments, drafts, inbox, ledger, lookups, submissions, tokens
+from exchange.gateway.routes import attachments, drafts, inbox, ledger, lookups, submissions, tokens, uploads
 from exchange.gateway.state import Gateway
 
 VERSION = "1.0.0"
@@ -35,7 +35,7 @@ def create_app(gateway: Gateway) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.gateway = gateway
-    for module in (tokens, drafts, submissions, attachments, inbox, lookups, ledger):
+    for module in (tokens, drafts, submissions, attachments, uploads, inbox, lookups, ledger):
         app.include_router(module.router)
     problems.install(app)
     if gateway.ledger is not None:

@@ -10,7 +10,7 @@ from exchange import metrics
 
 UNKNOWN = "none"
 """The route of an address that isn't ours."""
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Figures:

@@ -31,12 +31,12 @@ class Files:
 
     def __init__(self, attachments: Attachments) -> None:
         self._attachments = attachments
-        self._store: Any = attachments.store
+        self.store: Any = attachments.store
 
     async def size(self, digest: bytes) -> int | None:
         """How many bytes are stored under a digest; None if there is no such attachment."""
         try:
-            return int((await obstore.head_async(self._store, object_name(digest)))["size"])
+            return int((await obstore.head_async(self.store, object_name(digest)))["size"])
         except FileNotFoundError:
             return None
         except BaseError as exc:
@@ -44,7 +44,7 @@ class Files:
 
     async def _is_fresh(self, digest: bytes) -> bool:
         try:
-            return is_fresh((await obstore.head_async(self._store, object_name(digest)))["last_modified"])
+            return is_fresh((await obstore.head_async(self.store, object_name(digest)))["last_modified"])
         except FileNotFoundError:
             return False
         except BaseError as exc:
@@ -61,7 +61,7 @@ class Files:
         draft = f"drafts/{secrets.token_hex(16)}"
         try:
             size = await self._write(draft, digest, body)
-            await obstore.rename_async(self._store, draft, object_name(digest))
+            await obstore.rename_async(self.store, draft, object_name(digest))
         except BaseError as exc:
             await self._discard(draft)
             raise Unavailable("storage.unavailable", str(exc)) from exc
@@ -78,7 +78,7 @@ class Files:
         hashed = sha256()
         options: Any = {"range": {"offset": start}} if start else {}
         try:
-            found = await obstore.get_async(self._store, object_name(digest), options=options)
+            found = await obstore.get_async(self.store, object_name(digest), options=options)
             async for chunk in found.stream(min_chunk_size=CHUNK_BYTES):
                 piece = bytes(chunk)
                 hashed.update(piece)
@@ -89,7 +89,7 @@ class Files:
             raise InvariantBroken(f"the attachment {digest.hex()} has other bytes in the store")
 
     async def _write(self, draft: str, digest: bytes, body: AsyncIterator[bytes]) -> int:
-        writer = obstore.open_writer_async(self._store, draft, buffer_size=PART_BYTES, max_concurrency=WRITES_AT_A_TIME)
+        writer = obstore.open_writer_async(self.store, draft, buffer_size=PART_BYTES, max_concurrency=WRITES_AT_A_TIME)
         hashed, size = sha256(), 0
         async with writer as target:
             async for chunk in body:
@@ -101,7 +101,7 @@ class Files:
 
     async def _discard(self, draft: str) -> None:
         try:
-            await obstore.delete_async(self._store, draft)
+            await obstore.delete_async(self.store, draft)
         except (FileNotFoundError, BaseError):
             return  # a draft has a random name and harms nobody
 

@@ -35,6 +35,7 @@ from exchange.gateway.producing import Producing
 from exchange.gateway.quotas import Buckets, Slots
 from exchange.gateway.recent import Recent
 from exchange.gateway.tail import Tail
+from exchange.gateway.uploads import Uploads
 from exchange.signatures import PublicKey
 from exchange.views.trace_store import TraceStore
 
@@ -83,6 +84,7 @@ class Gateway:
         self.inboxes = Inboxes(deployment.base, deployment.inbox, self.recent, limits)
         self.producing = Producing(deployment.base, deployment.keyed, limits.produce_s)
         self.files = Files(deployment.attachments)
+        self.uploading = Uploads(self.files, limits)
         self.traces = TraceStore(deployment.database_url)
         place = deployment.ledger
         self.ledger = None if place is None else LiveLedger(deployment.base, place, self.traces)
@@ -137,6 +139,7 @@ async def running(deployment: Deployment, limits: Limits, clock: Callable[[], in
                     tasks.create_task(gateway.tail.run(), name="tail"),
                     tasks.create_task(gateway.directory.run(limits.directory_every_s), name="directory"),
                     tasks.create_task(gateway.watch_lag(), name="lag"),
+                    tasks.create_task(gateway.uploading.run(), name="uploads"),
                 ]
                 if gateway.ledger is not None:
                     running_.append(tasks.create_task(gateway.ledger.run(), name="ledger"))

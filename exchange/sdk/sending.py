@@ -7,11 +7,14 @@ again after any failure sends the same bytes.
 from __future__ import annotations
 
 import base64
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exchange.errors import Unavailable
 from exchange.sdk.entries import Receipt, Told
 from exchange.sdk.outbox import CHUNK_BYTES, Outbox, Waiting
 from exchange.sdk.session import GatewayRefused, Session
@@ -20,8 +23,10 @@ from exchange.statements import AttachmentRef, Fields
 
 AT_ONCE = 100
 AT_ONCE_BYTES = 4 * 1024 * 1024
-AVRO, OCTETS = "application/avro", "application/octet-stream"
-
+AVRO, OCTETS, PARTIAL = "application/avro", "application/octet-stream", "application/partial-upload"
+PIECE_BYTES = 32 * CHUNK_BYTES
+"""Of an attachment, sent at a time: what a broken connection costs at most, and what one try may take."""
+TRIES, PAUSE_S = 4, 0.5
 
 Place = tuple[int, int]
 """Of a record in the outbox: segment and end."""
@@ -93,20 +98,47 @@ class Sending:
             path = self._outbox.path(ref.sha256)
             if not path.is_file():
                 raise GatewayRefused("attachment.missing", "its bytes are no longer in the outbox", 404, [])
-            found = self._session.call(
-                "PUT", f"/v1/attachments/{ref.sha256.hex()}", lambda: _pieces(path, ref.size, told), OCTETS
-            )
-            receipt = self._stored[ref.sha256] = _receipt(found)
+            put = self._put if ref.size <= PIECE_BYTES else self._put_in_pieces
+            receipt = self._stored[ref.sha256] = _receipt(put(ref, path, told))
         return receipt
 
+    def _put(self, ref: AttachmentRef, path: Path, told: Told) -> Any:  # noqa: ANN401  JSON
+        address = f"/v1/attachments/{ref.sha256.hex()}"
+        return self._session.call("PUT", address, lambda: _read(path, 0, ref.size, ref.size, told), OCTETS)
 
-def _pieces(path: Path, size: int, told: Told) -> Iterator[bytes]:
-    sent = 0
+    def _put_in_pieces(self, ref: AttachmentRef, path: Path, told: Told) -> Any:  # noqa: ANN401  JSON
+        """Go on where the last request, of this process or an earlier one, was broken off.
+
+        Raises: Unavailable when nothing more arrived `TRIES` times in a row; GatewayRefused.
+        """
+        address, before, tries = f"/v1/uploads/{ref.sha256.hex()}", -1, 0
+        while True:
+            start = min(self._session.call("GET", address)["offset"], ref.size)
+            before, tries = start, (tries + 1 if start == before else 0)
+            end = min(start + PIECE_BYTES, ref.size)
+            more = {"upload-offset": str(start), "upload-complete": "?1" if end == ref.size else "?0"}
+            body = partial(_read, path, start, end, ref.size, told)
+            try:
+                found = self._session.call("PATCH", address, body, PARTIAL, more=more, patience_s=0)
+                if end == ref.size:
+                    return found
+            except Unavailable:  # ask first how much of it arrived nevertheless
+                if tries >= TRIES:
+                    raise
+                self._session.wire.pause(random.uniform(0, PAUSE_S * 2**tries))  # noqa: S311  to spread load
+            except GatewayRefused as exc:
+                if exc.code != "upload.offset" or tries >= TRIES:
+                    raise
+
+
+def _read(path: Path, start: int, end: int, size: int, told: Told) -> Iterator[bytes]:
+    """The bytes from `start` to `end` of a file of `size`."""
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
+        stream.seek(start)
+        while chunk := stream.read(min(CHUNK_BYTES, end - start)):
             yield chunk
-            sent += len(chunk)
-            told("Storing an attachment", sent, size)
+            start += len(chunk)
+            told("Storing an attachment", start, size)
 
 
 def _receipt(found: dict[str, Any]) -> Fields:

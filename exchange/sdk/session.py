@@ -74,13 +74,15 @@ class Session:
         media_type: str = "",
         query: Mapping[str, Any] | None = None,
         more: Mapping[str, str] | None = None,
+        patience_s: float | None = None,
     ) -> Any:  # noqa: ANN401  JSON
-        """Ask, again if need be, and return the answer's JSON. `more`: headers.
+        """Ask, again if need be, and return the answer's JSON. `more`: headers; `patience_s`: another.
 
         Raises: GatewayRefused (the caller must act); Unavailable after `patience_s`.
         """
         headers = ({"content-type": media_type} if media_type else {}) | dict(more or {})
-        with self._tried(lambda: self._once(method, path, body, headers, query)) as answer:
+        patience_s = self._patience_s if patience_s is None else patience_s
+        with self._tried(lambda: self._once(method, path, body, headers, query), patience_s) as answer:
             return answer.json() if answer.content else None
 
     def stream(self, path: str, start: int = 0) -> Generator[bytes, None, None]:
@@ -95,9 +97,9 @@ class Session:
             raise Unavailable("gateway.unavailable", repr(exc)) from exc
 
     @contextmanager
-    def _tried(self, attempt: Callable[[], httpx.Response]) -> Iterator[httpx.Response]:
+    def _tried(self, attempt: Callable[[], httpx.Response], patience_s: float) -> Iterator[httpx.Response]:
         """Try until it is answered, with pauses that grow and vary, so that a crowd doesn't come back at once."""
-        deadline, pause_s = time.monotonic() + self._patience_s, PAUSE_S_MIN
+        deadline, pause_s = time.monotonic() + patience_s, PAUSE_S_MIN
         is_renewed = False
         while True:
             asked_s = 0.0
