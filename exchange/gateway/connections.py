@@ -3,16 +3,17 @@ certificate.
 
 Guarantees: from a connection's opening, and from the first byte of each later request, its head has `HEAD_S` to come
 (uvicorn waits for ever for one that drips: slow loris). Bodies have bounds of their own (`exchange.gateway.bodies`).
-What can't be read as HTTP is answered by the problem ``request.malformed``, and the connection ends.
+What can't be read as HTTP is answered by the problem ``request.malformed``, and the connection ends. An answer's
+head and body leave together.
 
 Source: RFC 9112 §2.2; RFC 9457; CWE-400.
 """
 
 from __future__ import annotations
 
-from asyncio import BaseTransport, TimerHandle
+from asyncio import AbstractEventLoop, BaseTransport, TimerHandle, Transport
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,6 +24,37 @@ HEAD_S = 20.0
 
 PEER = "peer"
 """In the state of a request: SHA-256 of the client's certificate."""
+
+
+class _Corked:
+    """A transport that sends what is written within one turn of the loop at once: a head with its body.
+
+    uvicorn writes them one after the other, which is two system calls, two packets, and the client woken twice.
+    """
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  everything else is the transport's
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it soon."""
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def close(self) -> None:
+        """Send what is held, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        held, self._held = b"".join(self._held), []
+        if held and not self._transport.is_closing():
+            self._transport.write(held)
 
 
 class Connection(H11Protocol):
@@ -37,6 +69,7 @@ class Connection(H11Protocol):
         shown = secured.getpeercert(binary_form=True) if secured is not None else None
         if shown is not None:
             self.app_state = {**self.app_state, PEER: sha256(shown).digest()}
+        self.transport = cast(Transport, _Corked(self.transport, self.loop))
         self._begin()
 
     def data_received(self, data: bytes) -> None:
