@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 from exchange.errors import Rejected
@@ -93,10 +94,12 @@ def _write(session: Session, chunks: Iterable[bytes], digest: bytes, size: int, 
 
 
 def _free_name(folder: Path, name: str, number: int) -> str:
-    """The attachment's own name, cut where no file system takes it; a second one of the same name gets its number."""
+    """The attachment's own name, cut where no file system takes it; one of a name that is taken gets a number."""
     stem, dot, suffix = name.rpartition(".")
     if len(name.encode()) > NAME_BYTES_MAX:
         ending = f"{dot}{suffix}" if stem and len(suffix) <= SUFFIX_MAX else ""
         room = NAME_BYTES_MAX - len(ending.encode())
         name = name.removesuffix(ending).encode()[:room].decode(errors="ignore") + ending
-    return f"{number}-{name}" if (folder / name).exists() or name.startswith(".") else name
+    if not name.startswith(".") and not (folder / name).exists():
+        return name
+    return next(one for n in count(number) if not (folder / (one := f"{n}-{name}")).exists())
