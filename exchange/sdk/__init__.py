@@ -10,6 +10,7 @@ from exchange.sdk.entries import Decided, Published, Receipt, Received, Told
 from exchange.sdk.enveloping import DecryptionKey
 from exchange.sdk.keys import load as load_key
 from exchange.sdk.keys import load_decryption as load_decryption_keys
+from exchange.sdk.pdf import PdfSignature, pdf_signatures
 from exchange.sdk.place import Gap
 from exchange.sdk.session import GatewayRefused
 from exchange.sdk.watching import LedgerBroken
@@ -27,6 +28,7 @@ __all__ = [
     "Gap",
     "GatewayRefused",
     "LedgerBroken",
+    "PdfSignature",
     "Published",
     "Receipt",
     "Received",
@@ -36,4 +38,5 @@ __all__ = [
     "load_decryption_keys",
     "load_key",
     "parse_code",
+    "pdf_signatures",
 ]

@@ -30,6 +30,7 @@ from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, si
 from exchange.sdk.enveloping import DecryptionKey
 from exchange.sdk.outbox import Outbox, media_type
 from exchange.sdk.owed import Owed
+from exchange.sdk.pdf import PdfSignature, is_signed_pdf, pdf_signatures
 from exchange.sdk.place import Gap, InboxPlace
 from exchange.sdk.sending import Outcome, Sending
 from exchange.sdk.session import GatewayRefused, Session
@@ -266,6 +267,14 @@ class Agency:
             ``encryption.other_document`` (its sender copied another's), ``encryption.malformed``, ``.profile``.
         """
         return self._encrypting.content(received.fields)
+
+    def pdf_signatures(self, path: Path | str) -> list[PdfSignature]:
+        """The signatures inside a PDF (PAdES), each judged by the roots that statements are; needs the extra ``pdf``.
+
+        None for what is no PDF, or isn't signed. Raises: Misconfigured without the extra; Unavailable; OSError.
+        """
+        path = Path(path)
+        return pdf_signatures(path, self._verifying.roots()) if is_signed_pdf(path) else []
 
     def trace(self, statement_id: str, sender: str | None = None) -> dict[str, Any]:
         """Where a document of ours, sent or received, is; Rejected ``trace.not_found``."""

@@ -129,6 +129,11 @@ class Verifying:
         self._trust: Trust | None = None
         self._until = 0.0
 
+    def roots(self) -> Sequence[bytes]:
+        """DER of the roots to trust. Raises: Unavailable."""
+        view, _ = self._now()
+        return self._roots or view.roots
+
     def open(self, record: bytes, append_ms: int) -> tuple[str, Fields, str, bytes]:
         """Verify a delivery; returns kind, fields, thread (empty for a notice) and the statement's bytes.
 
