@@ -10,13 +10,11 @@ Times are milliseconds since 1970 UTC.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from exchange.errors import Misconfigured
+from connectors.shared.book import open_book
 
 Kind = Literal["edoc", "status"]
 """The axis' words for a document's packet and a status message."""
@@ -27,8 +25,6 @@ TRANSPORT = (INITIAL, PROCESSING, DONE, FAIL)
 """How far a document system says it is with fetching a packet."""
 UNDELIVERABLE = 0
 """In place of a status code: the exchange's word that a recipient can't be reached."""
-_VERSION = 1
-_WAIT_S = 10.0
 _SCHEMA = """
 CREATE TABLE sent (
     doc_id text PRIMARY KEY, kind text NOT NULL, thread text NOT NULL, lane text NOT NULL,
@@ -99,20 +95,7 @@ class Book:
     """The book in a file, made if missing."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._sql = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-            self._sql.execute("PRAGMA journal_mode = WAL")
-            self._sql.execute("PRAGMA synchronous = FULL")
-            [[version]] = self._sql.execute("PRAGMA user_version")
-            if version == 0:
-                with self._transaction():
-                    for statement in _SCHEMA.split(";\n"):
-                        self._sql.execute(statement)
-                    self._sql.execute(f"PRAGMA user_version = {_VERSION}")
-            elif version != _VERSION:
-                raise Misconfigured([f"{path} has version {version}, this is {_VERSION}: use what wrote it"])
-        except sqlite3.Error as exc:
-            raise Misconfigured([f"{path} is no book of ours: {exc}"]) from exc
+        self._sql = open_book(path, _SCHEMA)
 
     def close(self) -> None:
         """Let another process have it."""
@@ -204,16 +187,6 @@ class Book:
         """Newest first. `table`, `condition`: of this module's own words only."""
         query = f"SELECT * FROM {table} WHERE {condition} ORDER BY created_ms DESC, rowid DESC LIMIT ? OFFSET ?"  # noqa: S608  # nosec B608
         return self._sql.execute(query, [*values, most, skip]).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._sql.execute("ROLLBACK")
-            raise
-        self._sql.execute("COMMIT")
 
 
 def _marks(cells: Sequence[object]) -> str:

@@ -5,7 +5,6 @@ Light to import, for every command of `exchange` does: what needs the extra ``ed
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,23 +14,28 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from exchange.errors import Misconfigured, Rejected
+from connectors.shared.options import (
+    ERR,
+    LOCAL_GATEWAY,
+    OUT,
+    Ca,
+    Code,
+    Gateway,
+    Key,
+    at_gateway,
+    need_extra,
+    print_json,
+)
+from exchange.errors import Rejected
 
 if TYPE_CHECKING:
     from connectors.edxml.connector import Connector
 
 app = typer.Typer(no_args_is_help=True, help="edXML packets (QCVN 102:2016) of the national axis, in and out.")
-OUT, ERR = Console(), Console(stderr=True)
-
 PacketFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The packet.")]
 
-Code = Annotated[str, typer.Option("--agency", help="Code of the agency.")]
-Key = Annotated[Path, typer.Option(help="Folder with connector.key.pem and connector.crt.pem, or those of the seal.")]
-Gateway = Annotated[str, typer.Option(envvar="EXCHANGE_GATEWAY", help="Where the exchange is.")]
-Ca = Annotated[Path | None, typer.Option(help="PEM of the gateway's issuer, if the system has it not.")]
 Folder = Annotated[Path | None, typer.Option(help="Of the connector's book; by default .exchange/edxml/CODE.")]
 LeaderId = Annotated[str | None, typer.Option(help="A leader who signs too; the key is LEADER.key.pem in the folder.")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Take lower-case codes, as sandboxes use.")]
@@ -39,12 +43,6 @@ KINDS: tuple[Literal["edoc"], Literal["status"]] = ("edoc", "status")
 FOREVER_MS, LISTED = 1 << 62, 100
 PATIENCE_S, SERVING_PATIENCE_S = 20.0, 5.0
 Sha1 = Annotated[bool, typer.Option("--allow-sha1", help="Take packets whose XML signatures use SHA-1.")]
-LOCAL_GATEWAY = "http://127.0.0.1:8480"
-
-
-def need_extra(exc: ModuleNotFoundError) -> Misconfigured:
-    """What to say where the extra isn't installed."""
-    return Misconfigured([f"{exc.name} is missing: install the extra `edxml` (pip install 'exchange-backbone[edxml]')"])
 
 
 @app.command("inspect")
@@ -60,7 +58,7 @@ def inspect(
         from connectors.edxml.packet import open_packet
         from connectors.edxml.showing import described, lines
     except ModuleNotFoundError as exc:
-        raise need_extra(exc) from exc
+        raise need_extra(exc, "edxml") from exc
     with TemporaryDirectory(prefix="edxml-") as folder:
         packet = open_packet(file, Path(folder))
         shown = described(packet)
@@ -87,7 +85,7 @@ def verify(
         from connectors.edxml.packet import open_packet
         from connectors.edxml.signing import verify as verified
     except ModuleNotFoundError as exc:
-        raise need_extra(exc) from exc
+        raise need_extra(exc, "edxml") from exc
     with TemporaryDirectory(prefix="edxml-") as folder:
         found = verified(file, open_packet(file, Path(folder)), sha1=allow_sha1)
     if found is None:
@@ -124,7 +122,7 @@ def sign(
         from connectors.edxml.signing import sign as signed
         from exchange.sdk import load_key
     except ModuleNotFoundError as exc:
-        raise need_extra(exc) from exc
+        raise need_extra(exc, "edxml") from exc
     signed(file, target, load_key(key, name), load_certificate(key / f"{name}.crt.pem"), Limits())
 
 
@@ -210,7 +208,7 @@ def secret(
     try:
         from connectors.edxml.face.secrets import enter
     except ModuleNotFoundError as exc:
-        raise need_extra(exc) from exc
+        raise need_extra(exc, "edxml") from exc
     if sys.stdin.isatty():
         text = typer.prompt("X-SecretKey", hide_input=True, confirmation_prompt=True, err=True)
     else:
@@ -244,7 +242,7 @@ def serve(
         from connectors.edxml.face import serve as serve_face
         from connectors.edxml.face.secrets import Secrets
     except ModuleNotFoundError as exc:
-        raise need_extra(exc) from exc
+        raise need_extra(exc, "edxml") from exc
     listening, known = Listening(port, host, tls_cert, tls_key), Secrets(secrets)
     with connected(agency, key, gateway, ca, folder, leader, sandbox, allow_sha1, SERVING_PATIENCE_S) as connector:
         ERR.print(f"The face is at {listening.url}. Ctrl-C stops it.", highlight=False, soft_wrap=True)
@@ -266,14 +264,13 @@ def connected(
     """The connector of an agency, until the block ends. `patience_s`: with the gateway."""
     try:
         from connectors.edxml.connector import Connector, Leading
-        from exchange.sdk import Agency, load_key
+        from exchange.sdk import load_key
     except ModuleNotFoundError as exc:
-        raise need_extra(exc) from exc
+        raise need_extra(exc, "edxml") from exc
     place = folder or Path(".exchange") / "edxml" / agency
-    name = "connector" if (key / "connector.crt.pem").exists() else "seal"
     leading = None if leader is None else Leading(leader, load_key(key, leader))
     with (
-        Agency(agency, load_key(key, name), gateway, folder=place / "agency", ca=ca, patience_s=patience_s) as client,
+        at_gateway(agency, key, gateway, ca, place / "agency", patience_s) as client,
         Connector(client, place, leading=leading, sandbox=sandbox, sha1=sha1) as connector,
     ):
         yield connector
@@ -291,8 +288,3 @@ def bars() -> Iterator[Any]:
             progress.update(steps[step], completed=done, total=total)
 
         yield told
-
-
-def print_json(value: object) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(jsonlib.dumps(value, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""What the connectors share: files that are whole or absent, dead letters, arrivals, figures, the loop, options."""
