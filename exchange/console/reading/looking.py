@@ -13,7 +13,8 @@ from pathlib import Path as File
 from tempfile import TemporaryDirectory
 
 from exchange.agencies import DirectoryView
-from exchange.backbone.accesses import Access, Accesses, Action, Place
+from exchange.backbone.accesses import Access, Accesses, Action
+from exchange.backbone.durable import Place
 from exchange.backbone.reading import read_one
 from exchange.console.deployment import Deployment
 from exchange.console.reading.dead_letters import Group, Letter, Opened, listed, opened
