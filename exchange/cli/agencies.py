@@ -12,13 +12,13 @@ from exchange.agencies.entries import Agency
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import is_open
 from exchange.agencies.view import DirectoryView
-from exchange.cli import suspending
+from exchange.cli import admitting, suspending
 from exchange.cli import world as worlds
 from exchange.cli.output import NO, OUT, VIETNAM, Json, print_json, table
 from exchange.local.issuing import Issued
 
 app = typer.Typer(no_args_is_help=True, help="The units of the state that may send and receive.")
-
+admitting.register(app)
 suspending.register(app)
 
 LEVELS = {level.label: level for level in Level}

@@ -18,6 +18,7 @@ from exchange.cli import (
     actions,
     agencies,
     archiving,
+    asyncapi,
     auditing,
     closing,
     console,
@@ -72,6 +73,7 @@ setting_aside.register(app)
 app.add_typer(dead_letters.app, name="dead-letters")
 gateway.register(app)
 console.register(app)
+asyncapi.register(app)
 simulating.register(app)
 auditing.register(app)
 closing.register(app)

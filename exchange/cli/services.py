@@ -34,14 +34,21 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init)
 
 
-def up(context: typer.Context) -> None:
+def up(
+    context: typer.Context,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Open a listener for agencies that write to Kafka directly, for good.")
+    ] = False,
+) -> None:
     """Start the embedded Kafka and PostgreSQL, and wait until they answer.
 
-    Example: `exchange up` · `exchange --home /srv/exchange up`
+    Example: `exchange up` · `exchange --home /srv/exchange up` · `exchange up --outside`
     """
     with on_terminal(ERR) as report:
-        found_services = services.up(worlds.of(context).home, report)
+        found_services = services.up(worlds.of(context).home, report, outside=outside)
     OUT.print(f"Kafka at {found_services.bootstrap_servers}, PostgreSQL ready.", highlight=False)
+    if found_services.outside_servers is not None:
+        OUT.print(f"Agencies write to Kafka at {found_services.outside_servers} (SASL_SSL).", highlight=False)
 
 
 def down(context: typer.Context) -> None:

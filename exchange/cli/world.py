@@ -41,15 +41,20 @@ class World:
         """Whether Kafka is the home's own."""
         return self.bootstrap_servers is None
 
+    @property
+    def cluster(self) -> KafkaCluster | None:
+        """The home's own Kafka; None where there is none, or an address of another wins."""
+        state = self.home.state()
+        return None if state is None or not self.is_embedded else KafkaCluster(self.home, state.nodes)
+
     @cached_property
     def base(self) -> Config:
         """The settings that all Kafka clients share; Unavailable if the embedded broker is down."""
         if self.bootstrap_servers is not None:
             return connection(self.bootstrap_servers)
-        state = self.home.state()
-        if state is None:
+        cluster = self.cluster
+        if cluster is None:
             raise Unavailable("services.down", f"{self.home.folder} has no services yet; run `exchange up`")
-        cluster = KafkaCluster(self.home, state.nodes)
         if not any(process.is_running for process in cluster.processes.values()):
             raise Unavailable("services.down", "Kafka isn't running; run `exchange up`")
         return connection(cluster.bootstrap_servers)

@@ -25,12 +25,14 @@ from exchange.local.jars import class_path
 from exchange.local.kafka_settings import (
     FENCING,
     HEAP_MIB,
+    OUTSIDE_CERTIFICATE,
     Node,
     controller_properties,
     jvm_flags,
     log4j2_xml,
     server_properties,
 )
+from exchange.local.listener import ensure_certificate
 from exchange.local.processes import UTF8_LOCALE, ChildProcess, stop_together
 from exchange.local.progress import Report, silent
 from exchange.local.waiting import wait_until
@@ -67,6 +69,31 @@ class KafkaCluster:
         return ",".join(f"127.0.0.1:{port}" for port in ports)
 
     @property
+    def outside_servers(self) -> str | None:
+        """Addresses of the listener for agencies, comma-separated; None while it isn't open."""
+        state = self._home.state()
+        ports = [] if state is None else [state.ports.get(_outside(number)) for number in self.processes]
+        return None if not ports or None in ports else ",".join(f"127.0.0.1:{port}" for port in ports)
+
+    @property
+    def outside_certificate(self) -> Path:
+        """What a client checks that listener by, PEM."""
+        return self._home.keys / "kafka.crt.pem"
+
+    def open_outside(self) -> None:
+        """Let the brokers listen for agencies from their next start on, for good; idempotent. Call before `start`.
+
+        Raises: Misconfigured when a broker runs without that listener.
+        """
+        if self.outside_servers is not None:
+            return
+        if any(process.is_running for process in self.processes.values()):
+            problem = "Kafka runs without its listener for agencies: stop it with `exchange down` first"
+            raise Misconfigured([problem])
+        for number in self.processes:
+            self._home.port(_outside(number), must_be_free=True)
+
+    @property
     def is_running(self) -> bool:
         """Tell whether every broker's process lives; it need not answer yet."""
         return all(process.is_running for process in self.processes.values())
@@ -90,6 +117,8 @@ class KafkaCluster:
         self._require_room()
         jars = class_path(report=report)
         nodes = self._nodes()
+        if self.outside_servers is not None:
+            ensure_certificate(self._home.kafka / OUTSIDE_CERTIFICATE, self.outside_certificate)
         (self._home.kafka / _SCRATCH).mkdir(mode=0o700, exist_ok=True)
         if self._have_all_crashed() and not self._are_deposed(nodes):
             report("Kafka was killed: letting its controller find that out")
@@ -203,7 +232,10 @@ class KafkaCluster:
             free = not process.is_running
             broker = self._home.port(f"kafka-{number}", must_be_free=free)
             controller = self._home.port(f"kafka-{number}-controller", must_be_free=free)
-            nodes.append(Node(number, broker, controller))
+            outside = None
+            if self.outside_servers is not None:
+                outside = self._home.port(_outside(number), must_be_free=free)
+            nodes.append(Node(number, broker, controller, outside))
         return nodes
 
     def _write_settings(self, node: Node, nodes: list[Node], log_dir: str = "") -> str:
@@ -241,6 +273,11 @@ class KafkaCluster:
             raise Unavailable("kafka.format_failed", (done.stderr or done.stdout)[-2000:])
         draft.rename(data)
         self._write_settings(node, nodes)
+
+
+def _outside(number: int) -> str:
+    """What the home calls the port of a broker's outside listener."""
+    return f"kafka-{number}-outside"
 
 
 def _java() -> str:

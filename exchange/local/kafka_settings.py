@@ -2,6 +2,8 @@
 
 Guarantees: they listen on 127.0.0.1 only. Does not: keep other users of this machine out of Kafka, whose
 local listener asks for no password; the signature of each statement is what protects the exchange there.
+The outside listener, once it is opened, lets nobody in without a name and a password, and a name may do
+nothing that no ACL allows.
 Every path is relative to the broker's working directory, ``kafka/`` of the home: an absolute one would have
 to be escaped in three syntaxes, and Kafka splits ``log.dirs`` at commas.
 """
@@ -22,11 +24,12 @@ BROKER_SESSION_MS = 3_000
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One combined broker and controller. `id` counts from 1."""
+    """One combined broker and controller. `id` counts from 1; `outside_port`: of the listener for agencies."""
 
     id: int
     broker_port: int
     controller_port: int
+    outside_port: int | None = None
 
     @property
     def name(self) -> str:
@@ -74,7 +77,34 @@ def server_properties(node: Node, nodes: Sequence[Node], log_dir: str) -> str:
         settings[f"{topic}.replication.factor"] = replicas
     settings["transaction.state.log.min.isr"] = replicas_min
     settings["share.coordinator.state.topic.min.isr"] = replicas_min
+    if node.outside_port is not None:
+        settings["listeners"] = f"{settings['listeners']},OUTSIDE://127.0.0.1:{node.outside_port}"
+        settings["listener.security.protocol.map"] = f"{settings['listener.security.protocol.map']},OUTSIDE:SASL_SSL"
+        settings |= OUTSIDE
     return _text(settings)
+
+
+OUTSIDE_CERTIFICATE = "outside.pem"
+"""The outside listener's key and certificate, in the brokers' folder."""
+
+OUTSIDE: dict[str, object] = {
+    # Without an ACL nothing is allowed. The exchange's own processes come by the listener that asks for no name.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "listener.name.outside.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+    "listener.name.outside.scram-sha-512.sasl.jaas.config": (
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    ),
+    "listener.name.outside.ssl.keystore.type": "PEM",
+    "listener.name.outside.ssl.keystore.location": OUTSIDE_CERTIFICATE,
+    "listener.name.outside.ssl.enabled.protocols": "TLSv1.3,TLSv1.2",
+    # Who was dismissed keeps a connection for so long at most, and may do nothing on it at once.
+    "listener.name.outside.connections.max.reauth.ms": 3_600_000,
+    "listener.name.outside.max.connections": 200,
+    # The most that somebody may send before the broker knows who it is.
+    "sasl.server.max.receive.size": 65_536,
+}
+"""What a broker needs to let agencies in: docs/direct-kafka.md shows the same for a cluster of your own."""
 
 
 def controller_properties(node: Node, nodes: Sequence[Node], log_dir: str) -> str:

@@ -29,10 +29,14 @@ from exchange.local.progress import Report, silent
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Where the running services are, in the words of their clients. The URL holds no password."""
+    """Where the running services are, in the words of their clients. The URL holds no password.
+
+    `outside_servers`: where agencies reach Kafka; None while no listener is open for them.
+    """
 
     bootstrap_servers: str
     database_url: str
+    outside_servers: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,13 @@ class ProcessRow:
         return self.disk_free_bytes is not None and self.disk_free_bytes < DISK_FULL_BYTES
 
 
-def up(home: Home, report: Report = silent, *, nodes: int = 1, heap_mib: int = HEAP_MIB) -> Services:
+def up(
+    home: Home, report: Report = silent, *, nodes: int = 1, heap_mib: int = HEAP_MIB, outside: bool = False
+) -> Services:
     """Start what doesn't run and wait until it answers.
 
-    `nodes`: Kafka brokers, 1 or 3, fixed with the home. `heap_mib`: a broker's Java heap.
+    `nodes`: Kafka brokers, 1 or 3, fixed with the home. `heap_mib`: a broker's Java heap. `outside`: open a listener
+    for agencies, from now on.
     KeyboardInterrupt, and any error, stops what this call started and nothing else.
     Raises: Unavailable (download, start, another `up` at work: try again), Misconfigured.
     """
@@ -71,6 +78,8 @@ def up(home: Home, report: Report = silent, *, nodes: int = 1, heap_mib: int = H
         home.settle(nodes)
         kafka, postgres = KafkaCluster(home, nodes, heap_mib), PostgresServer(home)
         ours = [process for process in _processes(kafka, postgres) if not process.is_running]
+        if outside:
+            kafka.open_outside()
         try:
             kafka.start(report)
             postgres.start(report)
@@ -78,7 +87,7 @@ def up(home: Home, report: Report = silent, *, nodes: int = 1, heap_mib: int = H
             postgres.wait_ready()
             report("Waiting for Kafka")
             kafka.wait_ready()
-            return Services(kafka.bootstrap_servers, postgres.url)
+            return Services(kafka.bootstrap_servers, postgres.url, kafka.outside_servers)
         except BaseException:
             with interrupts_deferred():
                 stop_together(ours)
