@@ -65,13 +65,14 @@ class CertificateEntry:
     """A certificate (DER) and whose it is.
 
     `role`: ``authority`` is an issuing CA, ``seal`` an agency's own, ``connector`` that of an agency's connector, which
-    seals by itself what another system says, ``leader`` a person's (then `leader` is the Leader's id), ``backbone``
-    the exchange's own voice, ``encryption`` what others encrypt to for an agency, which signs nothing.
+    seals by itself what another system says, ``delegate`` another agency's that signs for this one, ``leader`` a
+    person's (then `leader` is the Leader's id), ``backbone`` the exchange's own voice, ``encryption`` what others
+    encrypt to for an agency, which signs nothing.
     """
 
     certificate: bytes
     version: int
-    role: Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
+    role: Literal["authority", "seal", "connector", "delegate", "leader", "backbone", "encryption"]
     agency: str
     leader: str | None
 

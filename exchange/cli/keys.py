@@ -29,13 +29,21 @@ def create(
     encryption: Annotated[
         bool, typer.Option("--encryption", help="What others encrypt to for the unit; it signs nothing.")
     ] = False,
+    delegate: Annotated[
+        str | None, typer.Option(help="Code of another unit, which may sign for this one; it gets the key.")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="With --delegate: from then (Vietnam's time).")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option(help="With --delegate: until then.")] = None,
     key: Annotated[KeyKind, typer.Option(help="Kind of key.")] = "p256",
     renew: Annotated[bool, typer.Option(help="Issue a new one; the old one stays valid beside it.")] = False,
 ) -> None:
     """Issue a certificate for a unit's seal, its connector, a leader or its encryption, and list it in the directory.
 
     Example: `exchange keys create H26` · `exchange keys create H26 --leader H26-L1 --key rsa2048` ·
-    `exchange keys create H26 --encryption --renew`
+    `exchange keys create H26 --encryption --renew` ·
+    `exchange keys create H26 --delegate H26.01 --from 2026-12-01 --until 2026-12-31`
     """
     world = worlds.of(context)
     view = world.directory_log.directory.latest()
@@ -51,6 +59,13 @@ def create(
         if leader is not None or connector or key == "ed25519":
             raise typer.BadParameter("a unit's own, p256 or rsa2048", param_hint="--encryption")
         _create_encryption(world, agency, key, renew=renew)
+        return
+    if delegate is not None or since is not None or until is not None:
+        if delegate is None or until is None or leader is not None or connector:
+            raise typer.BadParameter(
+                "a delegate needs --until, and is no leader nor connector", param_hint="--delegate"
+            )
+        _create_delegate(world, agency, delegate, key, since, until)
         return
     saved = [
         one for one in world.authority.issued(agency.code) if (one.leader, one.is_connector) == (leader, connector)
@@ -71,6 +86,29 @@ def create(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _create_delegate(
+    world: World, agency: Agency, code: str, key: KeyKind, since: datetime | None, until: datetime
+) -> None:
+    """A key by which another unit signs for this one between two times; what it had before stays good until its end."""
+    holder = world.directory_log.directory.latest().agency(code)
+    if holder is None:
+        raise Rejected("agency.unknown", code)
+    if holder.code == agency.code:
+        raise typer.BadParameter("a unit needs no leave to sign for itself", param_hint="--delegate")
+    first, last = (None if one is None else _moment_ms(one) for one in (since, until))
+    issued = world.authority.issue(
+        agency.code, agency.name, None, key, not_before_ms=first, not_after_ms=last, delegate=holder.code
+    )
+    file = world.authority.save_delegation(issued)
+    publish(world.base, world.authority, listed([issued]))
+    OUT.print(f"{file}  {issued.fingerprint.hex()}", highlight=False, soft_wrap=True)
+
+
+def _moment_ms(moment: datetime) -> int:
+    """A time of Vietnam's as the exchange counts."""
+    return int(moment.replace(tzinfo=VIETNAM).timestamp() * 1000)
 
 
 def _create_encryption(world: World, agency: Agency, key: KeyKind, *, renew: bool) -> None:
@@ -94,6 +132,7 @@ def revoke(
     leader: Annotated[str | None, typer.Option(help="A leader's certificate instead of the seal.")] = None,
     connector: Annotated[bool, typer.Option("--connector", help="The connector's instead of the seal.")] = False,
     encryption: Annotated[bool, typer.Option("--encryption", help="All that others encrypt to, instead.")] = False,
+    delegate: Annotated[str | None, typer.Option(help="By which this other unit signs for it, instead.")] = None,
     compromised_since: Annotated[
         datetime | None, typer.Option(help="Since when the key may have been another's (Vietnam's time).")
     ] = None,
@@ -112,8 +151,12 @@ def revoke(
         publish(world.base, world.authority, [revocations(world.authority)])
         OUT.print(f"Nobody encrypts to the {len(found)} keys of {code} any more; they still open what was sent before.")
         return
-    issued = _issued(world, code, leader, connector=connector)
-    since = now if compromised_since is None else int(compromised_since.replace(tzinfo=VIETNAM).timestamp() * 1000)
+    issued = (
+        _issued(world, code, leader, connector=connector)
+        if delegate is None
+        else world.authority.delegation(code, delegate)
+    )
+    since = now if compromised_since is None else _moment_ms(compromised_since)
     invalidity = None if compromised_since is None else since
     world.authority.revoke(issued.certificate, now, invalidity, reason)
     publish(world.base, world.authority, [revocations(world.authority)])

@@ -258,6 +258,8 @@ def _state(state: int) -> str:
 def _seal(path: Path, entry: Entry) -> str:
     """By whom it is sealed."""
     role = path.roles.get(entry.certificate or "", "")
+    if role == "delegate":
+        return f"sealed by {path.delegates.get(entry.certificate or '', 'a delegate')} for {entry.sender}"
     return f"sealed by a connector of {entry.sender}" if role == "connector" else f"sealed by agency {entry.sender}"
 
 

@@ -178,6 +178,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "way.signed": ("Chữ ký", "Signed by"),
     "way.by_seal": ("con dấu của đơn vị", "the agency's own seal"),
     "way.by_connector": ("bộ kết nối của đơn vị", "the agency's connector"),
+    "way.by_delegate": ("{holder} ký thay đơn vị", "{holder} for the agency"),
     "way.id": ("Mã định danh", "Id"),
     "way.sha256": ("SHA-256 của phát biểu", "SHA-256 of the statement"),
     "way.what": ("Vết xử lý", "What happened"),

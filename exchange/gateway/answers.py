@@ -222,7 +222,7 @@ class CertificateAnswer(BaseModel):
 
     certificate: str = Field(description="DER, base64")
     version: int
-    role: Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
+    role: Literal["authority", "seal", "connector", "delegate", "leader", "backbone", "encryption"]
     agency: str
     leader: str | None
 

@@ -9,6 +9,7 @@ time writes to a folder.
     storage.key                                                       of the object store's receipts, 32 bytes
     revoked.json                                                      what the list holds
     agencies/<code>/seal.key.pem, seal.crt.pem                        and <leader>.key.pem, <leader>.crt.pem
+    agencies/<code>/delegations/<agency>.key.pem, .crt.pem            to sign for another agency
     agencies/<code>/encryption/<sha256>.key.pem, .crt.pem             what others encrypt to; old ones stay
 """
 
@@ -20,7 +21,7 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -32,7 +33,7 @@ from exchange.errors import Misconfigured
 from exchange.local.home import write_private
 from exchange.local.issuing import Issued, Issuer, KeyKind, Revoked, Usage, build, build_crl, new_key, subject
 from exchange.signatures import PrivateKey, PublicKey, SigningKey
-from exchange.signatures.certificates import CONNECTOR_UNIT
+from exchange.signatures.certificates import CONNECTOR_UNIT, DELEGATE_UNIT
 
 DAY_MS = 86_400_000
 ROOT_DAYS, ISSUING_DAYS, AGENCY_DAYS, TSA_DAYS = 7300, 3650, 1825, 3650
@@ -152,8 +153,9 @@ class Authority:
         not_after_ms: int | None = None,
         usage: Usage = "sign",
         connector: bool = False,
+        delegate: str | None = None,
     ) -> Issued:
-        """Issue the certificate of a seal, a leader or an agency's connector; nothing is written.
+        """Issue the certificate of a seal, a leader, an agency's connector or its delegate; nothing is written.
 
         Another `usage` makes a hostile one.
         """
@@ -161,9 +163,10 @@ class Authority:
         first = now_ms - BACKDATED_MS if not_before_ms is None else not_before_ms
         last = now_ms + AGENCY_DAYS * DAY_MS if not_after_ms is None else not_after_ms
         private_key = new_key(key)
-        named = subject(name, agency, leader, CONNECTOR_UNIT if connector else None)
+        unit = CONNECTOR_UNIT if connector else None if delegate is None else f"{DELEGATE_UNIT}{delegate}"
+        named = subject(name, agency, leader, unit)
         certificate = build(self._issuer, named, private_key.public_key(), (first, last), usage)
-        return Issued(certificate, private_key, agency, leader, connector)
+        return Issued(certificate, private_key, agency, leader, connector, delegate)
 
     def certify_stamps(self, not_before_ms: int, not_after_ms: int) -> Issued:
         """A new key for time-stamps, certified by the root; nothing is written."""
@@ -192,6 +195,22 @@ class Authority:
         names = sorted(path.name.removesuffix(".crt.pem") for path in folder.glob("*.crt.pem"))
         names.sort(key=lambda name: name != _SEAL)
         return [_read(folder / name, parse_code(agency), None if name in _OWN else name) for name in names]
+
+    def save_delegation(self, one: Issued) -> Path:
+        """Write a delegate's key into its folder, in place of an earlier one; returns the certificate's file."""
+        if one.delegate is None:
+            raise Misconfigured([f"{one.agency} isn't spoken for by anybody in this certificate"])
+        folder = self._agency_folder(one.delegate) / "delegations"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_pair(folder / one.agency, one)
+        return folder / f"{one.agency}.crt.pem"
+
+    def delegation(self, agency: str, holder: str) -> Issued:
+        """The key by which `holder` signs for an agency; Misconfigured if there is none."""
+        stem = self._agency_folder(holder) / "delegations" / parse_code(agency)
+        if not Path(f"{stem}.crt.pem").is_file():
+            raise Misconfigured([f"{holder} doesn't sign for {agency}"])
+        return replace(_read(stem, parse_code(agency), None), delegate=parse_code(holder))
 
     def save_encryption(self, one: Issued) -> Path:
         """Write an agency's key for decrypting beside those that it has; returns the certificate's file."""

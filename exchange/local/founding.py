@@ -79,7 +79,9 @@ def listed_encryption(issued: Iterable[Issued]) -> list[Entry]:
     return [CertificateEntry(one.certificate, version, "encryption", one.agency, None) for one in issued]
 
 
-def _role_of(one: Issued) -> Literal["seal", "connector", "leader"]:
+def _role_of(one: Issued) -> Literal["seal", "connector", "delegate", "leader"]:
+    if one.delegate is not None:
+        return "delegate"
     return "leader" if one.leader else "connector" if one.is_connector else "seal"
 
 

@@ -32,13 +32,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A certificate (DER), its private key, and whose they are."""
+    """A certificate (DER), its private key, and whose they are; `delegate`: who holds them, if not `agency`."""
 
     certificate: bytes
     private_key: PrivateKey = field(repr=False)
     agency: str
     leader: str | None
     is_connector: bool = False
+    delegate: str | None = None
 
     @property
     def fingerprint(self) -> bytes:

@@ -6,7 +6,7 @@ It needs neither Kafka nor a database, only the extra ``sdk``.
 from exchange.agencies import parse_code
 from exchange.sdk.agency import Agency
 from exchange.sdk.confidential import Content
-from exchange.sdk.entries import Decided, Published, Receipt, Received, Told
+from exchange.sdk.entries import Decided, Delegation, Published, Receipt, Received, Told
 from exchange.sdk.enveloping import DecryptionKey
 from exchange.sdk.keys import load as load_key
 from exchange.sdk.keys import load_decryption as load_decryption_keys
@@ -24,6 +24,7 @@ __all__ = [
     "Content",
     "Decided",
     "DecryptionKey",
+    "Delegation",
     "Fields",
     "Gap",
     "GatewayRefused",

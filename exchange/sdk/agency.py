@@ -26,7 +26,7 @@ from exchange.errors import InvariantBroken, Misconfigured, Unavailable
 from exchange.sdk import fetching, keys
 from exchange.sdk.confidential import Content, is_confidential
 from exchange.sdk.encrypting import Encrypting
-from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, silent
+from exchange.sdk.entries import Decided, Delegation, Published, Receipt, Received, Told, silent
 from exchange.sdk.enveloping import DecryptionKey
 from exchange.sdk.outbox import Outbox, media_type
 from exchange.sdk.owed import Owed
@@ -128,11 +128,13 @@ class Agency:
         told: Told = silent,
         leader: SigningKey | None = None,
         encrypt: bool = False,
+        delegation: Delegation | None = None,
         **more: Any,  # noqa: ANN401  as `compose.document` takes them
     ) -> Published:
         """Sign a document with these files and send it.
 
-        `leader`: signs too, where `signer` names one. `encrypt`: files and `content` so that only the recipients read
+        `leader`: signs too, where `signer` names one. `delegation`: in another agency's name, which let us sign for it;
+        the receipts and notices come to its inbox. `encrypt`: files and `content` so that only the recipients read
         them, by the keys that the directory lists for each; the subject stays readable, and the gateway must answer.
         `more`: as `exchange.statements.compose.document`: ``code``, ``type_``, ``urgency``, ``information``,
         ``content``, ``due``, ``signer``.
@@ -144,9 +146,11 @@ class Agency:
         fields = self._document(
             [] if encrypt else files, to, subject, told, {**more, "content": ""} if encrypt else more
         )
+        if delegation is not None:
+            fields = {**fields, "sender": delegation.agency}
         if encrypt:
             fields = self._encrypting.attach(fields, [*map(Path, files)], more.get("content", ""), told)
-        return self._signed("document", fields, told, leader)
+        return self._signed("document", fields, told, leader, delegation)
 
     def publish_batch(
         self,
@@ -173,15 +177,16 @@ class Agency:
         *,
         told: Told = silent,
         leader: SigningKey | None = None,
+        delegation: Delegation | None = None,
     ) -> Published:
         """Sign and send a statement whose fields the caller composed (`exchange.sdk.compose`).
 
-        `files`: what each attachment is to be called, and where its bytes are. The same fields again, after a crash,
-        count once. Raises: as `publish`.
+        `files`: what each attachment is to be called, and where its bytes are. `delegation`: as `publish`. The
+        same fields again, after a crash, count once. Raises: as `publish`.
         """
         if files:
             fields = {**fields, "attachments": self._attached(files, told)}
-        return self._signed(kind, fields, told, leader)
+        return self._signed(kind, fields, told, leader, delegation)
 
     def acknowledge(self, received: Received, code: int = ARRIVED, reason: str = "") -> Published:
         """Sign a receipt (01 arrived, 03 accepted …, 02 refused with a reason) for a document or report received.
@@ -393,9 +398,17 @@ class Agency:
         kept = [(name, self._session.wire.aside(self._outbox.keep, path, told)) for name, path in files]
         return [attachment(name, media_type(name), ref.size, ref.sha256) for name, ref in kept]
 
-    def _signed(self, kind: str, fields: Fields, told: Told = silent, leader: SigningKey | None = None) -> Published:
+    def _signed(
+        self,
+        kind: str,
+        fields: Fields,
+        told: Told = silent,
+        leader: SigningKey | None = None,
+        delegation: Delegation | None = None,
+    ) -> Published:
         KINDS[kind].check(fields)
-        signers = [self._key] if leader is None else [leader, self._key]
+        seal = self._key if delegation is None else delegation.key
+        signers = [seal] if leader is None else [leader, seal]
         return self._send(kind, [fields], [sign_record(encode(kind, fields), signers)], told)[0]
 
     def _send(self, kind: str, listed: list[Fields], records: list[bytes], told: Told) -> list[Published]:
@@ -406,7 +419,7 @@ class Agency:
         for place in places:
             if place in outcome.refusals:
                 raise outcome.refusals[place]
-        if places and places[0] in outcome.receipts:
+        if places and places[0] in outcome.receipts and listed[0]["sender"] == self.code:
             self._owed.add(outcome.receipts[places[0]])
             self._collect()
         return [

@@ -24,7 +24,7 @@ import httpx
 from exchange.errors import InvariantBroken, Misconfigured
 from exchange.sdk.agency import WAIT_S, Agency
 from exchange.sdk.confidential import Content
-from exchange.sdk.entries import Decided, Published, Receipt, Received, Told, silent
+from exchange.sdk.entries import Decided, Delegation, Published, Receipt, Received, Told, silent
 from exchange.sdk.place import Gap
 from exchange.sdk.wire import CHUNK_BYTES, Body, Refusal, settings
 from exchange.signatures import SigningKey
@@ -174,10 +174,11 @@ class AsyncAgency:
         *,
         told: Told = silent,
         leader: SigningKey | None = None,
+        delegation: Delegation | None = None,
     ) -> Published:
         """As `Agency.state`."""
         async with self._sending:
-            return await spawn(self._core.state, kind, fields, files, told=told, leader=leader)
+            return await spawn(self._core.state, kind, fields, files, told=told, leader=leader, delegation=delegation)
 
     async def acknowledge(self, received: Received, code: int = ARRIVED, reason: str = "") -> Published:
         """As `Agency.acknowledge`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from exchange.signatures import SigningKey
 from exchange.statements import Fields
 
 Told = Callable[[str, int, int], None]
@@ -16,6 +17,14 @@ Told = Callable[[str, int, int], None]
 
 def silent(_step: str, _done: int, _total: int) -> None:
     """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Another agency's leave to sign for it. `key`: of a certificate of the role ``delegate`` that names us."""
+
+    agency: str
+    key: SigningKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ Guarantees: any bytes become a `Certificate` within the profile or `Rejected`; a
 understand refuses the certificate. Verifies no signature and no date: `trust` does.
 
 Source: RFC 5280 §4; organizationIdentifier (2.5.4.97, ETSI EN 319 412-1 §5.1.4) holds the agency's code,
-serialNumber (2.5.4.5) the directory id of a leader. An organizationalUnitName ``connector`` is ours: the seal is that
-of the agency's connector, which signs by itself.
+serialNumber (2.5.4.5) the directory id of a leader. Two organizationalUnitNames are ours: ``connector``, the seal is
+that of the agency's connector, which signs by itself; ``delegate:<code>``, it is held by that other agency, which signs
+for this one as long as the certificate is valid.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 """An authority may sign with; Ed25519 has none of its own."""
 
 CONNECTOR_UNIT = "connector"
+DELEGATE_UNIT = "delegate:"
+"""And the code of who holds it."""
 
 _UNDERSTOOD = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE}
 
@@ -48,7 +51,8 @@ class Certificate:
     """A parsed certificate. Clock: milliseconds since 1970 UTC, both ends of validity inclusive.
 
     `fingerprint`: SHA-256 of the DER. `code`: the subject's agency code as written there, None if it has none.
-    `leader`: the subject's serialNumber. `is_connector`: a unit of the subject's says so. `may_sign`:
+    `leader`: the subject's serialNumber. `is_connector`: a unit of the subject's says so. `delegate`:
+    code of the other agency that holds it, None if it is the subject's own. `may_sign`:
     digitalSignature or contentCommitment. `may_encrypt`: keyAgreement, or for RSA keyEncipherment: others may
     encrypt to it. `may_certify`: a CA with keyCertSign. `path_length`: of a CA, None if unbounded. `issuer`, `subject`:
     DER of the names.
@@ -56,6 +60,7 @@ class Certificate:
 
     __slots__ = (
         "code",
+        "delegate",
         "fingerprint",
         "is_connector",
         "issuer",
@@ -85,6 +90,7 @@ class Certificate:
             one.value == CONNECTOR_UNIT
             for one in parsed.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
         )
+        self.delegate: Final = _delegate(parsed.subject)
         self.not_before_ms: Final = milliseconds(parsed.not_valid_before_utc)
         self.not_after_ms: Final = milliseconds(parsed.not_valid_after_utc) + 999
         self.may_sign: Final = usage is not None and (usage.digital_signature or usage.content_commitment)
@@ -168,6 +174,14 @@ def _usage(parsed: x509.Certificate) -> x509.KeyUsage | None:
         return parsed.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return None
+
+
+def _delegate(name: x509.Name) -> str | None:
+    units = [str(one.value) for one in name.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
+    held = [unit.removeprefix(DELEGATE_UNIT) for unit in units if unit.startswith(DELEGATE_UNIT)]
+    if len(held) > 1 or (held and CONNECTOR_UNIT in units):
+        raise Rejected("certificate.malformed", f"held by {units}"[:200])
+    return held[0] if held else None
 
 
 def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:

@@ -22,7 +22,7 @@ from exchange.signatures.bounded import Bounded
 from exchange.signatures.certificates import Certificate
 from exchange.signatures.cms import check_signature
 from exchange.signatures.envelope import OWN_WORD, decode_record
-from exchange.signatures.signers import SEALS, Signer
+from exchange.signatures.signers import SPEAKERS, Signer
 from exchange.signatures.trust import Trust
 from exchange.statements import KINDS, Fields, Statement, identify
 
@@ -39,9 +39,9 @@ _MADE_HERE = object()
 class Verified:
     """A statement that passed the gate. Only it makes one.
 
-    `seal`: the sending agency's signer, itself or its connector (see `Signer.role`). `leaders`: the signers of its
-    leaders, all listed on that day. `append_ms`: the broker's append time that it was judged by. `batch`: the seal is
-    over a batch's root.
+    `seal`: the sending agency's signer: itself, its connector or a delegate (see `Signer.role`). `leaders`: the signers
+    of its leaders, all listed on that day. `append_ms`: the broker's append time that it was judged by. `batch`: the
+    seal is over a batch's root.
     """
 
     __slots__ = ("append_ms", "batch", "leaders", "seal", "statement")
@@ -249,7 +249,7 @@ def _place_of_seal(signers: Sequence[Signer], statement: Statement) -> int:
     for number, signer in enumerate(signers):
         if signer.role == "leader":
             continue
-        if signer.role not in SEALS or signer.agency != statement.fields["sender"]:
+        if signer.role not in SPEAKERS or signer.agency != statement.fields["sender"]:
             raise Rejected("signature.not_the_senders", f"the {signer.role} of {signer.agency}")
         place = number
     if place < 0:

@@ -16,9 +16,12 @@ from exchange.signatures.algorithms import PublicKey
 from exchange.signatures.certificates import Certificate
 from exchange.signatures.revocation import Revocation
 
-Role = Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
+Role = Literal["authority", "seal", "connector", "delegate", "leader", "backbone", "encryption"]
 SEALS: tuple[Role, Role] = ("seal", "connector")
-"""The roles that speak for an agency; by which of them, a reader may tell apart."""
+"""The roles that are the agency itself: it signs, and is let in, by them; by which, a reader may tell apart."""
+
+SPEAKERS: tuple[Role, ...] = (*SEALS, "delegate")
+"""The roles whose seal stands for the agency's: its own, and an agency's that it let sign for it."""
 
 NEVER_MS = 1 << 62
 """Later than any time."""

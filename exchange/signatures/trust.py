@@ -153,12 +153,22 @@ class Trust:
             raise Rejected("certificate.subject_mismatch", f"{names}; listed {entry.agency}, {entry.leader}"[:200])
         if certificate.is_connector != (entry.role == "connector"):
             raise Rejected("certificate.subject_mismatch", f"listed as {entry.role}")
+        self._check_delegate(certificate, entry)
         # 4. §6.1: a path of verified links leads to a root; 5. §6.3: each issuer's list covers the one below.
         validity, child = Validity(certificate), certificate
         for issuer in self._path(certificate):
             validity.narrow(issuer, *self._revocation(child, issuer))
             child = issuer
         return Signer(entry, certificate, validity)
+
+    def _check_delegate(self, certificate: Certificate, entry: CertificateEntry) -> None:
+        """Who holds a delegate's certificate is an agency, another than the one that it signs for."""
+        if (certificate.delegate is not None) != (entry.role == "delegate"):
+            raise Rejected("certificate.subject_mismatch", f"listed as {entry.role}")
+        if certificate.delegate is not None:
+            holder = self.view.agency(certificate.delegate)
+            if holder is None or holder.code == entry.agency:
+                raise Rejected("certificate.subject_mismatch", f"held by {certificate.delegate}"[:100])
 
     def _entry(self, fingerprint: bytes) -> CertificateEntry:
         entry = self.view.certificate(fingerprint)

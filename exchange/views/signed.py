@@ -11,6 +11,7 @@ from hashlib import sha256
 
 from exchange.errors import Rejected
 from exchange.signatures import View, decode_record
+from exchange.signatures.certificates import parse
 from exchange.views.trace_path import Path
 
 
@@ -18,7 +19,13 @@ def with_roles(path: Path, view: View) -> Path:
     """The path with who sealed each statement in it: the agency itself, or its connector."""
     found = {entry.certificate for entry in path.entries() if entry.certificate}
     listed = {certificate: view.certificate(bytes.fromhex(certificate)) for certificate in sorted(found)}
-    return replace(path, roles={certificate: entry.role for certificate, entry in listed.items() if entry is not None})
+    held = {
+        certificate: parse(entry.certificate).delegate or ""
+        for certificate, entry in listed.items()
+        if entry is not None and entry.role == "delegate"
+    }
+    roles = {certificate: entry.role for certificate, entry in listed.items() if entry is not None}
+    return replace(path, roles=roles, delegates=held)
 
 
 def with_leaders(path: Path, view: View, record: bytes | None) -> Path:

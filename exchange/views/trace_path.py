@@ -142,7 +142,8 @@ class Path:
     that something was erased; `erasings`: who decided that, see `erasing`.
     `looks`: who looked at it as an auditor, the latest first; see `exchange.views.accesses`.
     `compromised`: certificates in it whose key may have been another's, since when (ms); see `suspects`.
-    `roles`: of each certificate in it, ``seal`` (the agency itself) or ``connector``, as the directory lists it.
+    `roles`: of each certificate in it, ``seal`` (the agency itself), ``connector`` or ``delegate``, as the directory
+    lists it; `delegates`: who holds the latter.
     `leaders`: directory ids of those who signed the document too, where its submission was looked at.
     """
 
@@ -159,6 +160,7 @@ class Path:
     compromised: Mapping[str, int] = field(default_factory=dict)
     erasings: tuple[Erasing, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
+    delegates: Mapping[str, str] = field(default_factory=dict)
     leaders: tuple[str, ...] = ()
     looks: tuple[Look, ...] = ()
 

@@ -62,6 +62,7 @@ def make(
     batch: bool = False,
     leader: bool = False,
     connector: bool = False,
+    delegate: str | None = None,
     filler: int = 300,
     stamped: bool = False,
 ) -> Made:
@@ -71,7 +72,7 @@ def make(
     """
     world = World(key)
     fields = world.document(**({"signer": _signer(world)} if leader else {}))
-    seal = world.issue(SENDER, connector=True) if connector else world.seal
+    seal = world.issue(SENDER, connector=connector, delegate=delegate) if connector or delegate else world.seal
     keys = [world.leader.signing_key, seal.signing_key] if leader else [seal.signing_key]
     raw = encode("document", fields)
     others = [encode("document", world.document(id=f"other-{n}")) for n in range(6)]

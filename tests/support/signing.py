@@ -27,7 +27,7 @@ SENDER, OTHER = "H37.02", "H38"
 LEADER = "H37.02-L1"
 STORAGE_KEY = b"k" * 32
 
-Role = Literal["authority", "seal", "connector", "leader", "backbone", "encryption"]
+Role = Literal["authority", "seal", "connector", "delegate", "leader", "backbone", "encryption"]
 
 
 class FakeView:
@@ -98,6 +98,7 @@ class World:
         role: Role | None = None,
         listed: str | None = None,
         connector: bool = False,
+        delegate: str | None = None,
     ) -> Issued:
         """Issue and list a certificate; `listed`: under which agency, if not its own."""
         first, last = validity_ms
@@ -110,8 +111,9 @@ class World:
             not_after_ms=last,
             usage=usage,
             connector=connector,
+            delegate=delegate,
         )
-        own: Role = "leader" if leader else "connector" if connector else "seal"
+        own: Role = "leader" if leader else "connector" if connector else "delegate" if delegate else "seal"
         self.list_certificate(issued.certificate, role or own, listed or agency, leader)
         return issued
 

@@ -86,12 +86,12 @@ class TestBodies:
 
 class TestExamining:
     def test_ones_own(self, world: World) -> None:
-        [outgoing] = examine([world.record()], SENDER)
+        [outgoing] = examine([world.record()], SENDER, world.view)
         assert (outgoing.kind, outgoing.fields["sender"]) == ("document", SENDER)
 
     def test_anothers_and_noise_are_named_by_index(self, world: World) -> None:
         with pytest.raises(Refused) as caught:
-            examine([world.record(), world.record(sender=OTHER), b"noise"], SENDER)
+            examine([world.record(), world.record(sender=OTHER), b"noise"], SENDER, world.view)
         assert caught.value.code == "sender.not_yours"
         assert caught.value.more["errors"] == [
             {"index": 1, "code": "sender.not_yours"},

@@ -89,8 +89,8 @@ class Signatures:
     def _parties(
         self, signers: Sequence[Standing], sender: str, asked: str | None, view: DirectoryView, append_ms: int
     ) -> bytes:
-        """A seal of the sender's, or of its connector, is there, whom it asks for signed, and nobody else did."""
-        seals = [one for one in signers if one.role in {"seal", "connector"} and one.agency == sender]
+        """A seal of the sender's, its connector's or delegate's is there, whom it asks for signed, and nobody else."""
+        seals = [one for one in signers if one.role in {"seal", "connector", "delegate"} and one.agency == sender]
         leaders = [one for one in signers if one.role == "leader"]
         if not seals or len(seals) + len(leaders) != len(signers):
             raise Rejected("signature.not_the_senders", f"{len(seals)} seals of {sender[:40]} among {len(signers)}")

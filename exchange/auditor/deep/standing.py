@@ -82,6 +82,11 @@ class Standings:
             raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
         if own.is_connector != (entry.role == "connector"):
             raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
+        holder = None if own.delegate is None else view.agency(own.delegate)
+        if (holder is not None and holder.code != entry.agency) != (entry.role == "delegate"):
+            raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
+        if (own.delegate is None) != (entry.role != "delegate"):
+            raise Rejected("certificate.wrong_usage", f"listed as {entry.role}")
         first, last, child = own.not_before_ms, own.not_after_ms, own
         for issuer in self._climb(view, own, 0):
             first, last = max(first, issuer.not_before_ms), min(last, issuer.not_after_ms)

@@ -97,11 +97,16 @@ class Way:
                     self._fact("way.due", _day(summary.due))
                 files = words("way.files", count=summary.attachments, size=words.megabytes(summary.bytes) or "0 MB")
                 self._fact("way.attachments", files)
-            role = path.roles.get(entry.certificate or "", "seal")
-            signed = words("way.by_connector" if role == "connector" else "way.by_seal")
-            self._fact("way.signed", ", ".join([signed, *path.leaders]))
+            self._fact("way.signed", ", ".join([self._sealed(path, entry.certificate or ""), *path.leaders]))
             self._fact("way.id", path.id)
             self._fact("way.sha256", entry.sha256 or "–")
+
+    def _sealed(self, path: Path, certificate: str) -> str:
+        """By whom: the agency itself, its connector, or another agency for it."""
+        role = path.roles.get(certificate, "seal")
+        if role == "delegate":
+            return self._words("way.by_delegate", holder=path.delegates.get(certificate, "?"))
+        return self._words("way.by_connector" if role == "connector" else "way.by_seal")
 
     def _fact(self, key: str, value: str) -> None:
         with element("div"):

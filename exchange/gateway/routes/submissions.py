@@ -85,7 +85,7 @@ _BODY: dict[str, Any] = {
     summary="Submit signed statements",
 )
 async def submit(request: Request, caller: CallerHere, gateway: GatewayHere) -> ReceiptsAnswer:
-    """Submit one or many records, all of the caller's own; either all are sent or none.
+    """Submit one or many records, all of the caller's own or sealed as another's delegate; either all are sent or none.
 
     The answer means that the exchange has them durably, not that it accepts them: the verdict comes to your inbox, as
     the recipients' receipts or as a notice with a code. The same bytes again change nothing: without an answer, send
@@ -98,7 +98,7 @@ async def submit(request: Request, caller: CallerHere, gateway: GatewayHere) -> 
         raise Refused("request.media_type", kind[:60])
     with gateway.submissions.one(caller.code):
         body = await whole(request, gateway.limits.body_bytes, gateway.limits)
-        outgoing = examine(records_in(body, kind, gateway.limits.records), caller.code)
+        outgoing = examine(records_in(body, kind, gateway.limits.records), caller.code, gateway.directory.view)
         gateway.statements.take(caller.code, len(outgoing))
         taken = await gateway.producing.submit(outgoing)
         metrics.GATEWAY_RECORDS.inc(len(taken))

@@ -66,6 +66,8 @@ class Listed:
         role: Role = "authority" if found.may_certify else "leader" if found.leader is not None else "seal"
         if role == "seal" and found.is_connector:
             role = "connector"
+        elif role == "seal" and found.delegate is not None:
+            role = "delegate"
         agency = _canonical(found.code or "")
         self._certificates[found.fingerprint] = CertificateEntry(der, 1, role, agency, found.leader)
         if found.leader is not None:

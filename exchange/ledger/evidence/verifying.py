@@ -234,7 +234,10 @@ def _check_signature(case: _Case) -> str:
     story = case.told
     verified = _admit(case, story.record_bytes, story.accepted)
     seal = verified.seal
-    by = f"sealed by agency {seal.agency}" if seal.role == "seal" else f"sealed by a connector of {seal.agency}"
+    by = {
+        "connector": f"sealed by a connector of {seal.agency}",
+        "delegate": f"sealed by {seal.certificate.delegate} for {seal.agency}",
+    }.get(seal.role, f"sealed by agency {seal.agency}")
     return ", ".join([by, *(f"signed by leader {leader.leader}" for leader in verified.leaders)])
 
 
