@@ -41,16 +41,18 @@ def save_encrypted(
 ) -> list[Path]:
     """Fetch the encrypted attachments of a document and decrypt them; `files`: what the content says of each.
 
-    What is still encrypted lies beside it as ``.p7m`` meanwhile. Raises: as `save`; Rejected ``encryption.*``.
+    Nothing of a file that doesn't open stays. Raises: as `save`; Rejected ``encryption.*``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     saved: list[Path] = []
     for number, (listed, told) in enumerate(zip(attachments, files, strict=True), 1):
         final = folder / _free_name(folder, told["name"], number)
-        sealed = final.with_name(f"{final.name}.p7m")
+        sealed = folder / f".{listed['sha256'].hex()}.p7m"
         _fetch(session, listed["sha256"], listed["size"], sealed)
-        _write(session, decrypted(pieces(sealed, silent), keys), told["sha256"], told["size"], final)
-        sealed.unlink()
+        try:
+            _write(session, decrypted(pieces(sealed, silent), keys), told["sha256"], told["size"], final)
+        finally:
+            sealed.unlink()
         saved.append(final)
     return saved
 
@@ -80,13 +82,17 @@ def _fetch(session: Session, digest: bytes, size: int, final: Path) -> None:
 def _write(session: Session, chunks: Iterable[bytes], digest: bytes, size: int, final: Path) -> None:
     draft = final.with_name(final.name + ".part")
     hashed, seen = sha256(), 0
-    with draft.open("wb") as target:
-        for chunk in chunks:
-            hashed.update(chunk)
-            seen += len(chunk)
-            target.write(chunk)
-        target.flush()
-        session.wire.aside(os.fsync, target.fileno())
+    try:
+        with draft.open("wb") as target:
+            for chunk in chunks:
+                hashed.update(chunk)
+                seen += len(chunk)
+                target.write(chunk)
+            target.flush()
+            session.wire.aside(os.fsync, target.fileno())
+    except Rejected:  # what was decrypted so far is nobody's word
+        draft.unlink()
+        raise
     if seen != size or hashed.digest() != digest:
         draft.unlink()
         raise Rejected("attachment.differs", f"{digest.hex()}: {seen} bytes, {hashed.hexdigest()}")

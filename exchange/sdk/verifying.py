@@ -9,7 +9,6 @@ is asked as it is now, not as of the offset that the hop decided by.
 from __future__ import annotations
 
 import base64
-import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -176,8 +175,12 @@ class Verifying:
         agency, listed = view.encryption(code)
         good = []
         for fingerprint in listed:
-            with contextlib.suppress(Rejected):  # expired, revoked, of an issuer that isn't trusted: not encrypted to
+            try:
                 good.append(trust.encryption(fingerprint, int(time.time() * 1000)).certificate.parsed)
+            except GatewayRefused:
+                raise
+            except Rejected:  # expired, revoked, of an issuer that isn't trusted: not encrypted to
+                continue
         if not good:
             raise Rejected("encryption.no_reader", f"{code}: {agency} has no good certificate to encrypt to")
         return good[-READER_CERTIFICATES_MAX:]

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from exchange.errors import Rejected
 from exchange.local.issuing import KeyKind
 from exchange.sdk.confidential import CONTENT_NAME, MEDIA_TYPE, Content, is_confidential, read_content, write_content
+from exchange.sdk.enveloping import encrypted
+from exchange.sdk.fetching import save_encrypted
+from exchange.sdk.session import Session
 from exchange.statements.compose import attachment
 from tests.support.signing import NOW_MS, SENDER, World
+from tests.unit.test_enveloping import made as reader_key
 
+KEY = reader_key()
 FILE = attachment("dự thảo.docx", "application/msword", 5, b"\1" * 32)
 CONTENT = Content("Kính gửi\nÔng", [FILE])
 
@@ -63,6 +72,42 @@ def test_a_hostile_content(fields: dict[str, Any], changed: dict[str, Any]) -> N
 def test_any_bytes_are_refused(fields: dict[str, Any], data: bytes) -> None:
     with pytest.raises(Rejected, match=r"encryption\.malformed"):
         read_content(data, fields)
+
+
+class Store:
+    """A gateway that gives these bytes for any attachment."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.wire = SimpleNamespace(aside=lambda work, *args: work(*args))
+
+    def stream(self, _path: str) -> Iterator[bytes]:
+        """In two pieces."""
+        yield self.data[:100]
+        yield self.data[100:]
+
+
+class TestSaving:
+    def save(self, folder: Path, data: bytes, told: bytes = b"plain" * 400) -> list[Path]:
+        """Save what was stored as one encrypted file, of which the content says that it is `told`."""
+        listed = attachment("1.p7m", MEDIA_TYPE, len(data), sha256(data).digest())
+        file = attachment("tệp.bin", "application/octet-stream", len(told), sha256(told).digest())
+        return save_encrypted(cast(Session, Store(data)), [listed], [file], folder, [KEY])
+
+    def test_it_is_there_alone(self, tmp_path: Path) -> None:
+        data = b"".join(encrypted([b"plain" * 400], 2000, [KEY.certificate]))
+        [saved] = self.save(tmp_path, data)
+        assert saved.read_bytes() == b"plain" * 400
+        assert list(tmp_path.iterdir()) == [saved]
+
+    def test_of_what_doesnt_open_nothing_stays(self, tmp_path: Path) -> None:
+        """Its plaintext came before the tag that didn't fit."""
+        data = b"".join(encrypted([b"plain" * 400], 2000, [KEY.certificate]))
+        with pytest.raises(Rejected, match=r"encryption\.damaged"):
+            self.save(tmp_path, data[:-1] + bytes([data[-1] ^ 1]))
+        with pytest.raises(Rejected, match=r"attachment\.differs"):
+            self.save(tmp_path, data, told=b"other")
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestCertificates:
