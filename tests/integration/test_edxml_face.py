@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from connectors.edxml.connector import Connector
-from connectors.edxml.face import Face, Listening, Server
+from connectors.edxml.face import Face, FaceServer, Listening
 from connectors.edxml.face.secrets import Secrets, enter
 from exchange import Agency
 from exchange.agencies.levels import Level
@@ -73,7 +73,7 @@ def face(connector: Connector, folder: Path, certificate: tuple[Path, Path] | No
     secrets = folder / "secrets.json"
     enter(secrets, HEADERS["X-SystemId"], HEADERS["X-SecretKey"])
     listening = Listening(free_port(), "127.0.0.1", *(certificate or (None, None)))
-    server = Server(Face(connector, Secrets(secrets)), listening)
+    server = FaceServer(Face(connector, Secrets(secrets)), listening)
     failures: list[BaseException] = []
 
     def work() -> None:
