@@ -11,12 +11,21 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from exchange import metrics
+from exchange.cli.attesting import LIMITS
 from exchange.errors import Misconfigured
 from exchange.local.endpoint import address_of, endpoint
 from exchange.local.home import Home
 from tests.support.figures import of, scrape
 
-PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+ENDS = ("_bucket", "_count", "_sum")
+USED_IN = (
+    "deploy/prometheus/rules.yml",
+    "deploy/prometheus/rules.test.yml",
+    "deploy/prometheus/rules.days.test.yml",
+    "deploy/grafana/exchange.json",
+)
 
 
 def test_the_page_lists_what_is_declared() -> None:
@@ -24,6 +33,26 @@ def test_the_page_lists_what_is_declared() -> None:
     found = re.search(r"<!-- figures[^>]*-->\n(.*)<!-- end -->", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     assert found[1].strip() == metrics.page().strip()
+
+
+@pytest.mark.parametrize("path", USED_IN)
+def test_rules_and_dashboard_use_what_is_declared(path: str) -> None:
+    names = {one.name for one in metrics.DECLARED}
+    names |= {f"{one.name}{end}" for one in metrics.DECLARED if one.type == "histogram" for end in ENDS}
+    used = set(re.findall(r"\bexchange_\w+", (ROOT / path).read_text(encoding="utf-8")))
+    assert len(used) > 5
+    assert used <= names, used - names
+
+
+def test_the_objective_has_a_bucket() -> None:
+    rules = (ROOT / USED_IN[0]).read_text(encoding="utf-8")
+    assert {float(bound) for bound in re.findall(r'le="([^"]+)"', rules)} <= set(metrics.SECONDS)
+
+
+def test_the_rules_know_the_limits_of_the_ledger() -> None:
+    rules = (ROOT / USED_IN[0]).read_text(encoding="utf-8")
+    assert f"max(exchange_ledger_unwitnessed_age_seconds) > {LIMITS.unwitnessed_s:.0f}\n" in rules
+    assert f"max(exchange_ledger_unstamped_age_seconds) > {LIMITS.unstamped_s:.0f}\n" in rules
 
 
 def test_names_say_their_unit() -> None:
