@@ -140,9 +140,10 @@ LEDGER = Group("ledger")
 PROMISES = Group("promises")
 TRACE_STORE = Group("trace-store")
 ARCHIVE = Group("archive")
+THROUGHPUT = Group("throughput")
 GATEWAY = Group("gateway")
 OBSERVER = Group("observer")
-GROUPS: Sequence[Group] = (HOP, READER, LEDGER, PROMISES, TRACE_STORE, ARCHIVE, GATEWAY, OBSERVER)
+GROUPS: Sequence[Group] = (HOP, READER, LEDGER, PROMISES, TRACE_STORE, ARCHIVE, THROUGHPUT, GATEWAY, OBSERVER)
 
 # The hop, one worker.
 HOP_RECORDS = HOP.counter(
@@ -188,6 +189,15 @@ ARCHIVE_PASS = ARCHIVE.gauge("exchange_archive_pass_seconds", "How long the last
 ARCHIVE_PASSED = ARCHIVE.gauge(
     "exchange_archive_last_pass_timestamp_seconds",
     "When a pass last ended: all that was appended before it is archived",
+)
+
+THROUGHPUT_DELTAS = THROUGHPUT.counter(
+    "exchange_throughput_deltas",
+    "Deltas of the hop that Faust brought: counted, repeat, or skipped and read again",
+    "how",
+)
+THROUGHPUT_COUNTED = THROUGHPUT.gauge(
+    "exchange_throughput_last_count_timestamp_seconds", "When a delta was last counted"
 )
 
 GATEWAY_REQUESTS = GATEWAY.counter("exchange_gateway_requests", "Requests answered", "method", "route", "status")

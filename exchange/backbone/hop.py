@@ -30,7 +30,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from exchange import metrics
+from exchange import metrics, spans
 from exchange.agencies.entries import SettingAside
 from exchange.backbone.changelog import note, restore, whole_from
 from exchange.backbone.clients import Config, error_of, member, transactional_producer
@@ -179,7 +179,7 @@ class Hop:
         self, submissions: Sequence[Submission], verdicts: Sequence[Verdict | SettingAside], start: int
     ) -> int:
         """Take submissions from `start` until the output bound; returns where to go on."""
-        owned = self._owned
+        owned, began_s = self._owned, time.time()
         self._begin_sweeps(owned)
         decisions = Decisions(self._rules, self._router, owned.stores, owned.positions)
         end = start
@@ -198,6 +198,11 @@ class Hop:
         owned.positions.update(after)
         self._probe("applied")
         self._count(decisions.outputs, owned)
+        makes = spans.current()
+        if makes is not None:
+            steps = _steps(makes, submissions[start:end], decisions.outputs)
+            if steps:
+                makes.batch("hop", began_s, time.time(), steps)
         return end
 
     def _count(self, outputs: Outputs, owned: Owned) -> None:
@@ -324,6 +329,28 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 100)
+
+
+def _steps(makes: spans.Spans, submissions: Sequence[Submission], outputs: Outputs) -> list[spans.Step]:
+    """What became of those submissions that are followed."""
+    followed = {(one.topic, one.partition, one.offset): traceparent
+                for one in submissions if (traceparent := makes.follows(one.traceparent)) is not None}  # fmt: skip
+    if not followed:
+        return []
+    return [
+        spans.Step(
+            traceparent,
+            event["append_ms"] / 1000,
+            {
+                "exchange.place": f"{topic}/{partition}/{event['offset']}",
+                "exchange.kind": event["kind"],
+                "exchange.outcome": event["outcome"],
+                "exchange.code": event["code"],
+            },
+        )
+        for topic, partition, event in outputs.events()
+        if (traceparent := followed.get((topic, partition, event["offset"]))) is not None
+    ]
 
 
 def _submission(message: Message) -> Submission:

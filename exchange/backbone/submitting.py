@@ -43,15 +43,15 @@ class Taken(NamedTuple):
 Headers = list[tuple[str, str | bytes | None]]
 
 
-def headers(outgoing: Outgoing) -> Headers:
-    """CloudEvents attributes and a fresh W3C trace context."""
+def headers(outgoing: Outgoing, traceparent: str | None = None) -> Headers:
+    """CloudEvents attributes and a W3C trace context, a fresh one unless it is given."""
     return [
         ("ce_specversion", "1.0"),
         ("ce_type", f"vn.exchange.{outgoing.kind}.v1"),
         ("ce_source", f"/agencies/{outgoing.fields['sender']}"),
         ("ce_id", outgoing.fields["id"]),
         ("content-type", "application/avro"),
-        ("traceparent", f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"),
+        ("traceparent", traceparent or f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"),
     ]
 
 

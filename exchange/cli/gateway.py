@@ -17,6 +17,7 @@ from exchange.cli.running import run_to_its_end
 from exchange.cli.world import World
 from exchange.errors import InvariantBroken, Misconfigured
 from exchange.local.endpoint import endpoint
+from exchange.spans import exporting
 
 if TYPE_CHECKING:
     from exchange.gateway import Deployment
@@ -65,7 +66,8 @@ async def _serve(
             soft_wrap=True,
         )
     try:
-        with endpoint(world.home, f"gateway-{port}", metrics.GATEWAY):
+        name = f"gateway-{port}"
+        with endpoint(world.home, name, metrics.GATEWAY), exporting(name):
             await serve(deployment_of(world, url), listening)
     except* InvariantBroken as group:
         raise _first(group) from group

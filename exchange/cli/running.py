@@ -26,6 +26,7 @@ from exchange.local.endpoint import endpoint
 from exchange.pipeline.books import TRACE
 from exchange.pipeline.outputs import Rules
 from exchange.signatures import sign_record
+from exchange.spans import exporting
 from exchange.views.throughput import ThroughputStore
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_store import TraceStore
@@ -77,7 +78,7 @@ def worker(context: typer.Context, name: str) -> None:
     stop = stop_on_signals()
 
     def work() -> None:
-        with endpoint(world.home, name, metrics.HOP):
+        with endpoint(world.home, name, metrics.HOP), exporting(name):
             make_hop(world, name).run(stop)
 
     run_to_its_end(work)
@@ -104,7 +105,7 @@ def count(context: typer.Context) -> None:
     stop = stop_on_signals()
 
     def work() -> None:
-        with endpoint(world.home, "throughput"):
+        with endpoint(world.home, "throughput", metrics.THROUGHPUT):
             worker.count(world.base, ThroughputStore(world.database_url), stop)
 
     run_to_its_end(work)

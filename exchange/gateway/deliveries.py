@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any, NamedTuple
 
+from exchange import spans
 from exchange.errors import InvariantBroken, Rejected
 from exchange.signatures import decode_record
 from exchange.signatures.envelope import OWN_WORD
@@ -15,7 +16,8 @@ _DELIVERY = schema("delivery")
 
 class Delivery(NamedTuple):
     """One inbox record. `offset`, `inbox_ms`: where and when it is in the inbox; `topic`, `partition`,
-    `source_offset`, `append_ms`: of the submission; `record`: its value, unchanged."""
+    `source_offset`, `append_ms`: of the submission; `record`: its value, unchanged;
+    `traceparent`: of one that is followed (`exchange.spans`)."""
 
     offset: int
     inbox_ms: int
@@ -26,6 +28,7 @@ class Delivery(NamedTuple):
     append_ms: int
     directory_offset: int
     record: bytes
+    traceparent: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -41,8 +44,13 @@ def delivery_of(message: Any) -> Delivery:  # noqa: ANN401  aiokafka's record
         raise InvariantBroken(f"{message.topic}/{message.partition}/{message.offset}: {exc}") from exc
     return Delivery(
         message.offset, message.timestamp, frozenset(fields["recipients"]), fields["topic"], fields["partition"],
-        fields["offset"], fields["append_ms"], fields["directory_offset"], fields["record"],
+        fields["offset"], fields["append_ms"], fields["directory_offset"], fields["record"], _followed(message),
     )  # fmt: skip
+
+
+def _followed(message: Any) -> str | None:  # noqa: ANN401
+    makes = spans.current()
+    return None if makes is None else makes.follows(dict(message.headers).get("traceparent"))
 
 
 def kind_of(delivery: Delivery) -> str:

@@ -46,15 +46,15 @@ class Producing:
         """Send what is queued and disconnect."""
         await self._producer.stop()
 
-    async def submit(self, outgoing: Sequence[Outgoing]) -> list[Taken]:
-        """Send all and wait for the broker's receipts, in the same order.
+    async def submit(self, outgoing: Sequence[Outgoing], traceparent: str | None = None) -> list[Taken]:
+        """Send all and wait for the broker's receipts, in the same order. `traceparent`: of all; else each its own.
 
         Cancelled: what was queued is sent nevertheless. Raises: Unavailable ``kafka.unavailable``; some may have
             been taken: send the same bytes again.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
-                waiting = [await self._send(one) for one in outgoing]
+                waiting = [await self._send(one, traceparent) for one in outgoing]
                 # Each result is fetched, so that a second failure isn't left without an owner.
                 answers = await asyncio.gather(*waiting, return_exceptions=True)
         except (KafkaError, TimeoutError) as exc:
@@ -66,10 +66,12 @@ class Producing:
             taken.append(Taken(one.fields["id"], answer.topic, answer.partition, answer.offset, answer.timestamp))
         return taken
 
-    async def _send(self, one: Outgoing) -> Any:  # noqa: ANN401  aiokafka's future
+    async def _send(self, one: Outgoing, traceparent: str | None) -> Any:  # noqa: ANN401  aiokafka's future
         kind = KINDS[one.kind]
         key = kind.key(one.fields).encode()
-        carried = [(name, value.encode() if isinstance(value, str) else value) for name, value in headers(one)]
+        carried = [
+            (name, value.encode() if isinstance(value, str) else value) for name, value in headers(one, traceparent)
+        ]
         return await self._producer.send(
             kind.topic(one.fields), one.record, key, partition_of(key, self._partitions), headers=carried
         )

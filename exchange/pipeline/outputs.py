@@ -150,6 +150,12 @@ class Outputs:
         for (topic, _), books in self._books.items():
             yield topic, books.events[0]["append_ms"], len(books.events)
 
+    def events(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """What was written down so far: source topic, partition, event."""
+        for (topic, partition), books in self._books.items():
+            for one in books.events:
+                yield topic, partition, one
+
     def records(self, stores: Mapping[int, PartitionStore], hop_ms: int) -> list[OutRecord]:
         """Everything to produce: inboxes, notices and dead letters, then trace, deltas and changelog."""
         offset, worker = self._router.view.offset, self._rules.worker

@@ -5,12 +5,14 @@ Source: WHATWG HTML, "Server-sent events" (event, id, data, ``Last-Event-ID``).
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import StreamingResponse
 
+from exchange import spans
 from exchange.gateway.answers import DeliveryAnswer, InboxAnswer
 from exchange.gateway.deliveries import fields_of
 from exchange.gateway.inboxes import Page
@@ -49,6 +51,7 @@ async def inbox(
         page = await gateway.inboxes.page(
             caller.agency, cursor, wait_s, min(limit, gateway.limits.page), frozenset(kind)
         )
+    _tell(page)
     return InboxAnswer(
         deliveries=_deliveries(gateway, caller, page, is_told=fields),
         cursor=gateway.inboxes.cursor(caller.agency, page.position),
@@ -89,6 +92,7 @@ async def events(
 async def _follow(gateway: Gateway, caller: Caller, page: Page, kinds: frozenset[str]) -> AsyncIterator[str]:
     with gateway.polls.one(caller.code):
         while True:
+            _tell(page)
             for one in _deliveries(gateway, caller, page):
                 yield f"event: {one.kind}\nid: {one.cursor}\ndata: {one.model_dump_json()}\n\n"
             if not page.found:
@@ -100,6 +104,24 @@ async def _follow(gateway: Gateway, caller: Caller, page: Page, kinds: frozenset
             wait_s = min(KEEP_ALIVE_S, gateway.limits.wait_s, left_s)
             cursor = gateway.inboxes.cursor(caller.agency, page.position)
             page = await gateway.inboxes.page(caller.agency, cursor, wait_s, EVENTS_MAX, kinds)
+
+
+def _tell(page: Page) -> None:
+    """Make the spans of deliveries that are followed: from the inbox to whoever asked."""
+    makes = spans.current()
+    if makes is not None:
+        now_s = time.time()
+        steps = [
+            spans.Step(
+                one.traceparent,
+                one.inbox_ms / 1000,
+                {"exchange.place": f"{one.topic}/{one.partition}/{one.source_offset}"},
+            )
+            for _, one in page.found
+            if one.traceparent is not None
+        ]
+        if steps:
+            makes.batch("gateway.deliver", now_s, now_s, steps)
 
 
 def _deliveries(gateway: Gateway, caller: Caller, page: Page, *, is_told: bool = False) -> list[DeliveryAnswer]:

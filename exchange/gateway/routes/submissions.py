@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from exchange import metrics
+from exchange import metrics, spans
 from exchange.gateway.answers import DIGEST, ReceiptAnswer, ReceiptsAnswer
 from exchange.gateway.bodies import ALGORITHMS, AVRO, JSON, media_type, records_in, whole
 from exchange.gateway.examining import examine
@@ -100,6 +100,7 @@ async def submit(request: Request, caller: CallerHere, gateway: GatewayHere) -> 
         body = await whole(request, gateway.limits.body_bytes, gateway.limits)
         outgoing = examine(records_in(body, kind, gateway.limits.records), caller.code, gateway.directory.view)
         gateway.statements.take(caller.code, len(outgoing))
-        taken = await gateway.producing.submit(outgoing)
+        with spans.request("gateway.submit", request.headers.get("traceparent")) as traceparent:
+            taken = await gateway.producing.submit(outgoing, traceparent)
         metrics.GATEWAY_RECORDS.inc(len(taken))
     return ReceiptsAnswer(receipts=[ReceiptAnswer(**one._asdict()) for one in taken])

@@ -29,6 +29,7 @@ from typing import Any, cast
 import faust
 import structlog
 
+from exchange import metrics
 from exchange.errors import InvariantBroken
 from exchange.statements import Fields, schema
 from exchange.views.throughput.sink import Sink
@@ -123,6 +124,7 @@ class Counting:
         step = self._fold(source, delta)
         if step.is_repeat:
             log.info("throughput.repeat", source=_key(source), next_offset=delta["next_offset"])
+            metrics.THROUGHPUT_DELTAS.labels("repeat").inc()
             return
         if step.gap is not None:
             missed = await asyncio.to_thread(self._skipped, source, step.gap.first, offset)
@@ -130,8 +132,11 @@ class Counting:
                 await self._take(source, self._fold(source, one))
             if missed:
                 log.warning("throughput.skipped", source=_key(source), deltas=len(missed))
+                metrics.THROUGHPUT_DELTAS.labels("skipped").inc(len(missed))
                 step = self._fold(source, delta)
         await self._take(source, step)
+        metrics.THROUGHPUT_DELTAS.labels("counted").inc()
+        metrics.THROUGHPUT_COUNTED.set_to_current_time()
 
     def _fold(self, source: Source, delta: Fields) -> Step:
         return fold(cast("State | None", self._table.get(_key(source))), delta)
