@@ -22,6 +22,7 @@ from exchange.errors import Misconfigured
 from exchange.ledger.attesting import Ages
 from exchange.local import services
 from exchange.local.crew import CONSOLE_PORT, crew_status
+from exchange.local.endpoint import endpoint
 from exchange.local.progress import silent
 from exchange.views.trace_path import Path as Way
 
@@ -53,7 +54,7 @@ async def _serve(world: World, port: int, name: str) -> None:
     except ModuleNotFoundError as exc:
         problem = f"{exc.name} is missing: install the extra `console` (pip install 'exchange-backbone[console]')"
         raise Misconfigured([problem]) from exc
-    with listen(port) as listener:
+    with listen(port) as listener, endpoint(world.home, f"console-{port}"):
         ERR.print(f"The console is at http://127.0.0.1:{port}/. Ctrl-C stops it.", highlight=False)
         await serve(deployment_of(world, name), listener)
 

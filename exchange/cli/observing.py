@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import NamedTuple
 
 import structlog
@@ -65,9 +65,26 @@ def observe(context: typer.Context) -> None:
 
     def work() -> None:
         with endpoint(world.home, "observer", metrics.OBSERVER):
-            run(looks(world), stop)
+            watch(looks(world), stop)
 
     run_to_its_end(work)
+
+
+def watch(all_looks: list[Look], stop: Event) -> None:
+    """`run`, and end at once when told: a look that waits for a broker holds nothing. Raises: what ended it."""
+    failures = list[Exception]()
+
+    def look() -> None:
+        try:
+            run(all_looks, stop)
+        except Exception as exc:  # noqa: BLE001  raised below
+            failures.append(exc)
+            stop.set()
+
+    Thread(target=look, name="looks", daemon=True).start()
+    stop.wait()
+    if failures:
+        raise failures[0]
 
 
 def run(all_looks: list[Look], stop: Event) -> None:

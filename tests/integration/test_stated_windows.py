@@ -1,4 +1,4 @@
-"""What the windows state, read back from PostgreSQL: hours as their parts add up, how far they are closed, gaps, losses."""
+"""What the windows state, read back from PostgreSQL: hours as their parts add up, how far they are closed, losses."""
 
 from __future__ import annotations
 

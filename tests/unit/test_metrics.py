@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from connectors.edxml import metrics as connector
 from exchange import metrics
 from exchange.cli.attesting import LIMITS
 from exchange.errors import Misconfigured
@@ -33,6 +34,13 @@ def test_the_page_lists_what_is_declared() -> None:
     found = re.search(r"<!-- figures[^>]*-->\n(.*)<!-- end -->", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None
     assert found[1].strip() == metrics.page().strip()
+
+
+def test_the_page_names_the_connectors_figures_too() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    names = {one.name for one in connector.REGISTRY.collect()}
+    assert len(names) == 2
+    assert all(f"`{name}_total`" in page for name in names)
 
 
 @pytest.mark.parametrize("path", USED_IN)

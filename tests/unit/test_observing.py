@@ -10,7 +10,7 @@ import pytest
 
 from exchange import metrics
 from exchange.backbone.lag import Behind, CommitAges
-from exchange.cli.observing import Look, books, run
+from exchange.cli.observing import Look, books, run, watch
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.local.audits import keep, last
 from exchange.local.home import Home
@@ -62,7 +62,19 @@ def test_a_bug_ends_it() -> None:
         raise InvariantBroken("test")
 
     with pytest.raises(InvariantBroken):
-        run([Look("test-broken", broken)], Event())
+        watch([Look("test-broken", broken)], Event())
+
+
+def test_it_ends_when_told_though_the_broker_never_answers() -> None:
+    stop, answered = Event(), Event()
+
+    def hanging() -> None:
+        stop.set()
+        assert answered.wait(60)
+
+    watch([Look("test-hanging", hanging)], stop)
+    assert not answered.is_set()
+    answered.set()
 
 
 def test_the_last_audit_is_kept_and_shown(tmp_path: Path) -> None:
