@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 URL_SETTING, SHARE_SETTING = "EXCHANGE_OTLP_URL", "EXCHANGE_OTLP_SHARE"
 SHARE = 0.01
 """Of the documents, unless the setting says otherwise."""
-LINKS_MAX = 2_000
+FOLLOWED_MAX = 200
+"""Of one batch: whoever produces chooses the trace ids, and must not make a worker slow by that."""
 EXPORT_TIMEOUT_S = 5.0
 _TRACE_IDS = 1 << 64
 _FORM = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
@@ -69,9 +70,15 @@ class Spans:
         return text
 
     def batch(self, name: str, began_s: float, ended_s: float, steps: Sequence[Step]) -> None:
-        """Tell of a batch: ``<name>.batch`` and, in the trace of each of `steps`, one span linked with it."""
+        """Tell of a batch: ``<name>.batch`` and, in the trace of each of `steps`, one span linked with it.
+
+        Of none nothing is told; of more than `FOLLOWED_MAX` only of the first.
+        """
         from opentelemetry.trace import Link
 
+        steps = steps[:FOLLOWED_MAX]
+        if not steps:
+            return
         contexts = [_context(step.traceparent) for step in steps]
         links = [Link(_span(context).get_span_context()) for context in contexts]
         whole = self._batches.start_span(
@@ -139,7 +146,7 @@ def exporting(process: str) -> Iterator[None]:
     processor = BatchSpanProcessor(OTLPSpanExporter(f"{url.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S))
 
     def tracer(sampler: Sampler) -> Tracer:
-        limits = SpanLimits(max_links=LINKS_MAX)
+        limits = SpanLimits(max_links=FOLLOWED_MAX)
         provider = TracerProvider(sampler, resource, shutdown_on_exit=False, span_limits=limits)
         provider.add_span_processor(processor)
         return provider.get_tracer("exchange")

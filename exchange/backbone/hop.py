@@ -200,9 +200,7 @@ class Hop:
         self._count(decisions.outputs, owned)
         makes = spans.current()
         if makes is not None:
-            steps = _steps(makes, submissions[start:end], decisions.outputs)
-            if steps:
-                makes.batch("hop", began_s, time.time(), steps)
+            makes.batch("hop", began_s, time.time(), _steps(makes, submissions[start:end], decisions.outputs))
         return end
 
     def _count(self, outputs: Outputs, owned: Owned) -> None:

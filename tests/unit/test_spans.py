@@ -76,6 +76,16 @@ def test_one_document_is_one_trace_over_processes(collector: Collector) -> None:
     assert batch.seconds == pytest.approx(0.5, abs=0.01)
 
 
+def test_a_batch_is_told_of_up_to_a_bound(collector: Collector) -> None:
+    steps = [spans.Step(f"00-{number + 1:032x}-{'b2' * 8}-01", 0, {}) for number in range(spans.FOLLOWED_MAX + 1)]
+    with spans.exporting("hop-1"):
+        current().batch("hop", 0, 1, [])
+        current().batch("hop", 0, 1, steps)
+    assert len(collector.spans) == spans.FOLLOWED_MAX + 1
+    [batch] = [one for one in collector.spans if one.name == "hop.batch"]
+    assert len(batch.links) == spans.FOLLOWED_MAX
+
+
 def test_every_process_follows_the_same_share(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(spans.SHARE_SETTING, "0.5")
     with spans.exporting("gateway-1"):

@@ -120,8 +120,7 @@ def _tell(page: Page) -> None:
             for _, one in page.found
             if one.traceparent is not None
         ]
-        if steps:
-            makes.batch("gateway.deliver", now_s, now_s, steps)
+        makes.batch("gateway.deliver", now_s, now_s, steps)
 
 
 def _deliveries(gateway: Gateway, caller: Caller, page: Page, *, is_told: bool = False) -> list[DeliveryAnswer]:
