@@ -30,7 +30,9 @@ from exchange.errors import Unavailable
 from exchange.local.audits import last
 from exchange.local.disk import disk_free_bytes
 from exchange.local.endpoint import endpoint
+from exchange.local.founding import now_ms
 from exchange.local.home import Home
+from exchange.pipeline.routing import day_of
 from exchange.views.silence import last_sent_ms, oldest_unacknowledged_ms, provinces
 from exchange.views.throughput import ThroughputStore
 from exchange.views.throughput.stated import gaps
@@ -118,7 +120,7 @@ def looks(world: World) -> list[Look]:
         Look("books", partial(books, world.home)),
         Look("disks", partial(_disks, world.home)),
         Look("inboxes", partial(_inboxes, world), RARE_S),
-        Look("provinces", partial(_provinces, world), RARE_S, RARE_S),
+        Look("provinces", _Provinces(world).look, RARE_S, RARE_S),
     ]
 
 
@@ -166,11 +168,21 @@ def _ledger(world: World) -> None:
     metrics.UNSTAMPED_AGE.set(math.inf if ages.unstamped_s is None else ages.unstamped_s)
 
 
-def _provinces(world: World) -> None:
-    world.directory_log.poll()
-    codes = provinces(world.directory_log.directory.latest())
-    for code, at_ms in last_sent_ms(TraceStore(world.database_url), codes).items():
-        metrics.PROVINCE_SENT.labels(code).set(at_ms / 1000)
+class _Provinces:
+    """When each province was heard last; one that was merged away isn't missed."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._shown = set[str]()
+
+    def look(self) -> None:
+        self._world.directory_log.poll()
+        codes = provinces(self._world.directory_log.directory.latest(), day_of(now_ms()))
+        for code, at_ms in last_sent_ms(TraceStore(self._world.database_url), codes).items():
+            metrics.PROVINCE_SENT.labels(code).set(at_ms / 1000)
+        for code in self._shown.difference(codes):
+            metrics.PROVINCE_SENT.remove(code)
+        self._shown = set(codes)
 
 
 def _inboxes(world: World) -> None:

@@ -7,10 +7,12 @@ is heard often, by its term for one that isn't, as PostgreSQL's statistics tell 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 
 from psycopg import sql
 
 from exchange.agencies.levels import Level
+from exchange.agencies.resolution import is_open
 from exchange.agencies.view import DirectoryView
 from exchange.views.trace_store import TraceStore
 from exchange.views.trace_terms import vector
@@ -25,9 +27,10 @@ WHERE terms @@ {query} AND terms IS NOT NULL AND outcome = 'accepted' ORDER BY a
 _OLDEST = "SELECT min(delivered_ms) FROM deliveries WHERE delay_ms IS NULL AND delivered_ms IS NOT NULL"
 
 
-def provinces(view: DirectoryView) -> list[str]:
-    """The codes of the provinces."""
-    return sorted(one.code for one in view.agencies() if one.level is Level.PROVINCE and "." not in one.code)
+def provinces(view: DirectoryView, on: date) -> list[str]:
+    """The codes of the provinces that there are on that day."""
+    tops = (one for one in view.agencies() if one.level is Level.PROVINCE and "." not in one.code)
+    return sorted(one.code for one in tops if is_open(one, on))
 
 
 def last_sent_ms(store: TraceStore, codes: Iterable[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
@@ -154,7 +155,7 @@ def test_provinces_and_waiting_copies_are_read_from_the_trace_store(exchange: Ex
     store, code = TraceStore(world.database_url), sender.agency.code.partition(".")[0]
     before_ms = int(time.time() * 1000) - 5_000  # two clocks
     exchange.submit("document", exchange.document(sender, [exchange.member(Level.COMMUNE).agency.code]), sender)
-    codes = provinces(exchange.view)
+    codes = provinces(exchange.view, datetime.now(UTC).date())
     assert len(codes) == 63
     assert wait_until(lambda: last_sent_ms(store, codes)[code] > before_ms, WITHIN_S)
     found = last_sent_ms(store, codes)

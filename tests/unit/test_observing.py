@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from exchange import metrics
+from exchange.agencies.levels import Level
 from exchange.backbone.lag import Behind, CommitAges
 from exchange.cli.observing import Look, books, run, watch
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.local.audits import keep, last
 from exchange.local.home import Home
-from tests.unit.audited_world import World
+from exchange.views.silence import provinces
+from tests.unit.audited_world import ISSUED, World, agency, directory
 
 ONE, OTHER = ("documents", 0), ("documents", 1)
 
@@ -22,6 +25,14 @@ ONE, OTHER = ("documents", 0), ("documents", 1)
 def value(name: str, **labels: str) -> float | None:
     samples = [one for family in metrics.OBSERVER.collect() for one in family.samples]
     return next((one.value for one in samples if one.name == name and one.labels == labels), None)
+
+
+def test_provinces_are_those_that_there_are() -> None:
+    known = directory()
+    assert provinces(known.latest(), ISSUED) == ["H01", "H02"]
+    known.apply(9, [replace(agency("H02", Level.PROVINCE, "G00"), version=2, valid_to=ISSUED)])
+    assert provinces(known.latest(), ISSUED) == ["H01", "H02"]
+    assert provinces(known.latest(), ISSUED + timedelta(1)) == ["H01"]
 
 
 class TestCommitAges:
