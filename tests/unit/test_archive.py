@@ -246,7 +246,7 @@ class TestAttachments:
     ) -> None:
         data, digest = self.put(store, tmp_path)
         assert not sealed.keep(A, bytes(32), 5)
-        (tmp_path / "store" / object_name(digest)).write_bytes(data[:-1] + b"x")
+        (tmp_path / "store" / object_name(digest)).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         assert not sealed.keep(A, digest, len(data))
         assert sealed.of(A) == []
 
