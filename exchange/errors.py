@@ -56,6 +56,10 @@ class Misconfigured(ExchangeError):
         super().__init__("misconfigured", "; ".join(problems))
         self.problems = problems
 
+    def __reduce__(self) -> tuple[type[Misconfigured], tuple[list[str]]]:
+        """Go from one process to another."""
+        return Misconfigured, (self.problems,)
+
 
 class InvariantBroken(ExchangeError):
     """Our own bug: stop loudly, keep the evidence; never a dead letter, never retried.
@@ -67,3 +71,7 @@ class InvariantBroken(ExchangeError):
     def __init__(self, detail: str, record: str | None = None) -> None:
         super().__init__("invariant.broken", detail)
         self.record = record
+
+    def __reduce__(self) -> tuple[type[InvariantBroken], tuple[str, str | None]]:
+        """Go from one process to another."""
+        return InvariantBroken, (self.detail, self.record)

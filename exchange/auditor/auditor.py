@@ -19,14 +19,15 @@ from exchange.auditor.cut import Cut, Earlier
 from exchange.auditor.deep import Deep
 from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
 from exchange.auditor.hour import Fetch, HourAudit, Statement, open_books
-from exchange.auditor.reconcile import reconcile
+from exchange.auditor.reconcile import examine, reconcile
 from exchange.auditor.recount import inbox_of
 from exchange.auditor.scope import Counted, ignore
+from exchange.auditor.share import Part, Share, merged
 from exchange.auditor.windows import Windows
 from exchange.backbone.clients import Config, reader
 from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.offsets import await_stable, committed, ends, first_since
-from exchange.backbone.reading import Read, partitions_of, read_to_end
+from exchange.backbone.reading import Read, Readers, partitions_of
 from exchange.signatures import PublicKey, Trust
 from exchange.statements.hours import Hour
 
@@ -66,14 +67,29 @@ def audit(
     cut = take_cut(base, group)
     if earlier is not None:
         cut = from_the_archive_on(cut, earlier)
+    return merged(cut, [audit_share(base, directory, cut, Share(), counted, earlier, deep, progress, windows)])
+
+
+def audit_share(
+    base: Config,
+    directory: Directory | PublicKey,
+    cut: Cut,
+    share: Share,
+    counted: Counted = ignore,
+    earlier: Earlier | None = None,
+    deep: Deep | None = None,
+    progress: Progress = quiet,
+    windows: Windows | None = None,
+) -> Part:
+    """Audit one share of what lies below a cut; the parts of all shares are `merged`. Raises: as `audit`."""
     if deep is None and not isinstance(directory, Directory):
         log = DirectoryLog(base, directory)
         log.close()
         directory = log.directory
-    source = KafkaSource(base, earlier=earlier, progress=progress)
+    known = directory if isinstance(directory, Directory) else None
+    source = KafkaSource(base, earlier=earlier, progress=progress, share=share)
     try:
-        known = directory if isinstance(directory, Directory) else None
-        return reconcile(cut, source, known, counted=counted, deep=deep, windows=windows)
+        return examine(cut, source, known, counted=counted, deep=deep, share=share, windows=windows)
     finally:
         source.close()
 
@@ -134,12 +150,19 @@ class KafkaSource:
     """The topics as they are kept; `close` it. `since_ms`: from when on, by the broker's clock; 0: all."""
 
     def __init__(
-        self, base: Config, since_ms: int = 0, earlier: Earlier | None = None, progress: Progress = quiet
+        self,
+        base: Config,
+        since_ms: int = 0,
+        earlier: Earlier | None = None,
+        progress: Progress = quiet,
+        share: Share = Share(),  # noqa: B008  a value
     ) -> None:
-        self._base = base
+        """`share`: what will be read, as far as `progress` goes."""
+        self._share = share
         self._since_ms = since_ms
         self._earlier = earlier
         self._asking = reader(base)
+        self._readers = Readers(base, QUEUE_KBYTES)
         self._progress = progress
         self._read: dict[str, dict[int, int]] = {}
         self._totals: dict[str, int] = {}
@@ -152,7 +175,7 @@ class KafkaSource:
         elif self._earlier is not None:
             yield from self._earlier.read(topic, partition, 0, oldest)
         if oldest < end:
-            for portion in read_to_end(self._base, {(topic, partition): oldest}, QUEUE_KBYTES):
+            for portion in self._readers.to_end(topic, partition, oldest):
                 yield from portion
                 self._tell(topic, partition, portion[-1].offset + 1)
 
@@ -161,10 +184,12 @@ class KafkaSource:
         if self._progress is quiet:
             return
         if topic not in self._totals:
-            self._totals[topic] = sum(ends(self._asking, topic, p)[1] for p in partitions_of(self._asking, topic))
+            numbers = [p for p in partitions_of(self._asking, topic) if _is_inbox(topic) or self._share.takes(p)]
+            self._totals[topic] = sum(ends(self._asking, topic, number)[1] for number in numbers)
         read = self._read.setdefault(topic, {})
         read[partition] = max(read.get(partition, 0), offset)
-        self._progress(f"Re-reading {topic}", sum(read.values()), self._totals[topic])
+        total = self._totals[topic]
+        self._progress(f"Re-reading {topic}", min(sum(read.values()), total), total)
 
     def first(self, topic: str, partition: int) -> int:
         """The offset before which nothing is kept, nor archived."""
@@ -172,8 +197,14 @@ class KafkaSource:
         return ends(self._asking, topic, partition)[0] if archived is None else archived
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connections."""
         self._asking.close()
+        self._readers.close()
+
+
+def _is_inbox(topic: str) -> bool:
+    """Every share reads all of the inboxes."""
+    return topic in {inbox_of(level) for level in Level}
 
 
 def from_the_archive_on(cut: Cut, earlier: Earlier) -> Cut:

@@ -6,6 +6,7 @@ topic doesn't take the auditor's memory with it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from exchange.auditor.books import Coordinates, Finding
@@ -117,6 +118,20 @@ class Findings:
         count = self.counts[code] = self.counts.get(code, 0) + 1
         if count <= LISTED_MAX:
             self.listed.append(Finding(code, at, statement_id, f"{CODES[code]}: {sentence}"))
+
+    def add_all(self, other: Findings) -> None:
+        """Note what another share found, but not again what was found at the same place."""
+        known = {(found.code, found.at) for found in self.listed}
+        repeated = Counter(found.code for found in other.listed if (found.code, found.at) in known)
+        for code, count in other.counts.items():
+            if count > repeated[code]:
+                self.counts[code] = self.counts.get(code, 0) + count - repeated[code]
+        self.total += other.total - repeated.total()
+        listed = Counter(found.code for found in self.listed)
+        for found in other.listed:
+            if (found.code, found.at) not in known and listed[found.code] < LISTED_MAX:
+                listed[found.code] += 1
+                self.listed.append(found)
 
     def doubt(self, at: Coordinates) -> None:
         """Remember that the outcome of a submission is unknown; bounded like the list."""

@@ -11,10 +11,12 @@ from exchange.auditor.books import Coordinates
 from exchange.auditor.columns import Column
 from exchange.auditor.cut import Cut, Source
 from exchange.auditor.findings import Findings
+from exchange.auditor.share import Share
 from exchange.auditor.tally import Tally
 from exchange.backbone.reading import Read
 from exchange.errors import Rejected
 from exchange.statements import SUBMISSION_TOPICS, Fields, identify, schema
+from exchange.statements.codec import PREFIX_BYTES
 
 TRACE = "trace"
 DEAD_LETTERS = "dead-letters"
@@ -56,11 +58,19 @@ class HopRecords:
                 continue
             yield fields
 
-    def decoded(self, topic: str, number: int, schema_name: str) -> Iterator[tuple[Read, Fields]]:
-        """The records of any topic of the hop's, with where they lie."""
+    def deliveries(self, topic: str, partition: int, share: Share) -> Iterator[tuple[Read, Fields]]:
+        """What lies in an inbox partition and came of the partition numbers of a share, with where it lies."""
+        return self.decoded(topic, partition, "delivery", None if share.of == 1 else share)
+
+    def decoded(
+        self, topic: str, number: int, schema_name: str, share: Share | None = None
+    ) -> Iterator[tuple[Read, Fields]]:
+        """The records of any topic of the hop's, with where they lie. `share`: whose; None: all."""
         known = schema(schema_name)
         count = 0
         for read in self._source.read(topic, number):
+            if share is not None and not share.takes(_source_number(read.value)):
+                continue
             count += 1
             try:
                 found = known if read.value.startswith(known.prefix) else identify(read.value)
@@ -116,3 +126,25 @@ class HopRecords:
 
     def _count(self, topic: str, count: int) -> None:
         self._tally.read[topic] = self._tally.read.get(topic, 0) + count
+
+
+def _source_number(delivery: bytes) -> int:
+    """The partition that a delivery says it came from, without decoding the rest: its second field, behind a string.
+
+    Whatever the bytes are it is a number, and the same in every share. Source: Avro 1.12, "Binary encoding".
+    """
+    length, start = _varint(delivery, PREFIX_BYTES)
+    number, _ = _varint(delivery, start + (length >> 1))
+    return number >> 1
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number as it lies there, still zigzag, and where it ends; 0 beyond the bytes."""
+    result = shift = 0
+    for byte in data[at : at + 10]:
+        at += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+        shift += 7
+    return result, at

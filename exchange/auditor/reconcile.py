@@ -29,6 +29,7 @@ from exchange.auditor.receipts import Receipts
 from exchange.auditor.recount import Recount, inbox_of
 from exchange.auditor.said import read_statement
 from exchange.auditor.scope import Counted, Scope, Told, ignore, pass_over
+from exchange.auditor.share import Part, Share, merged
 from exchange.auditor.tally import Tally
 from exchange.auditor.windows import Windows
 from exchange.errors import InvariantBroken, Rejected
@@ -45,7 +46,24 @@ def reconcile(
     deep: Deep | None = None,
     windows: Windows | None = None,
 ) -> Balance:
-    """Audit everything below the cut. `directory`: read at least as far as the hop; `backbone`: who signs notices.
+    """Audit everything below the cut, here and now; see `examine`."""
+    return merged(cut, [examine(cut, source, directory, backbone, counted, told, deep, windows=windows)])
+
+
+def examine(
+    cut: Cut,
+    source: Source,
+    directory: Directory | None,
+    backbone: str = BACKBONE_CODE,
+    counted: Counted = ignore,
+    told: Told = pass_over,
+    deep: Deep | None = None,
+    share: Share = Share(),  # noqa: B008  a value
+    windows: Windows | None = None,
+) -> Part:
+    """Audit one share of what lies below the cut.
+
+    `directory`: read at least as far as the hop; `backbone`: who signs notices.
 
     `counted`: told each recounted cell, `told` each event, for whoever compares other sums with them. `deep`: what to
     go into beyond the books; then `directory` may be None, to be read from its topic. `windows`: the throughput's, to
@@ -57,14 +75,14 @@ def reconcile(
     tally, findings = Tally(), Findings()
     records = HopRecords(source, tally, findings)
     if deep is not None:
-        directory = deep.founded(source, findings)
+        directory = deep.founded(source, findings if share.is_first else Findings())
         deep.begin(directory, findings)
     elif directory is None:
         raise InvariantBroken("an audit without a directory")
     recount = Recount(directory, cut.inbox_partitions, None if deep is None else _missing_entries(directory, findings))
     cut = replace(cut, erased=_erased(directory))
     inboxes = Inboxes(cut, tally, findings, None if deep is None else deep.backbone)
-    for number in range(cut.partitions):
+    for number in filter(share.takes, range(cut.partitions)):
         scope = Scope(
             number=number,
             cut=cut,
@@ -84,16 +102,16 @@ def reconcile(
         PartitionAudit(scope, records).run()
     for level in Level:
         for partition in range(cut.inbox_partitions):
-            deliveries = records.decoded(inbox_of(level), partition, "delivery")
+            deliveries = records.deliveries(inbox_of(level), partition, share)
             inboxes.check((level, partition), deliveries)
     inboxes.finish()
     _check_erasures(records.decisions, directory, findings)
     if deep is not None:
         deep.verified()
-        deep.beyond(source, cut, findings)
+        deep.beyond(source, cut, findings, share)
     findings.name(_ids(source, findings.nameless(), cut))
-    balance = tally.balance(cut.next_offsets, findings, None if deep is None else deep.counts)
-    return balance if windows is None else replace(balance, windows=windows.compared)
+    compared = None if deep is None else deep.counts
+    return Part(tally, findings, compared, None if windows is None else windows.compared)
 
 
 def _missing_entries(directory: Directory, findings: Findings) -> Callable[[int], None]:

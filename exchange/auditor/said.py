@@ -21,7 +21,7 @@ from exchange.statements import Fields, Topic, identify, schema
 class Said(NamedTuple):
     """A statement read from a submission. `topic`, `thread`: where its signed fields say that it belongs.
 
-    `key`: what its acceptance claims, see `claim_key`.
+    `key`: what its acceptance claims, see `claim_key`; `record`: the submission's other fields.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class Said(NamedTuple):
     topic: str
     thread: str
     key: bytes
+    record: Fields
 
 
 Reading = Callable[[Fields], tuple[str, str]]
@@ -53,17 +54,22 @@ _READINGS: dict[str, Reading] = {"document": _document, "status": _status, "repo
 
 def statement_in(value: bytes) -> bytes:
     """The statement's bytes in a record; Rejected if it isn't one."""
+    statement: bytes = _record_in(value)["statement"]
+    return statement
+
+
+def _record_in(value: bytes) -> Fields:
     found = identify(value)
     if found.name != "record":
         raise Rejected("record.not_a_record", found.name)
-    statement: bytes = found.decode(value)["statement"]
-    return statement
+    return found.decode(value)
 
 
 @lru_cache(maxsize=2)  # several checks read the same submission, one after the other
 def read_statement(value: bytes) -> Said:
     """Read the statement in a submission's value; Rejected if it holds none of a kind that may be submitted."""
-    raw = statement_in(value)
+    record = _record_in(value)
+    raw: bytes = record["statement"]
     found = identify(raw)
     reading = _READINGS.get(found.name)
     if reading is None:
@@ -71,7 +77,7 @@ def read_statement(value: bytes) -> Said:
     fields = found.decode(raw)
     topic, thread = reading(fields)
     key = claim_key(thread, fields["sender"], fields["id"])
-    return Said(found.name, fields, sha256(raw).digest(), topic, thread, key)
+    return Said(found.name, fields, sha256(raw).digest(), topic, thread, key, record)
 
 
 def claim_key(thread: str, sender: str, statement_id: str) -> bytes:

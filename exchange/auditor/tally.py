@@ -51,6 +51,19 @@ class Tally:
         """Count one copy that its recipient signed for."""
         self._cell(key)[3] += 1
 
+    def add(self, other: Tally) -> None:
+        """Count what another share counted."""
+        for topic, count in other.read.items():
+            self.read[topic] = self.read.get(topic, 0) + count
+        self.dead_letters += other.dead_letters
+        self.notices += other.notices
+        self.erased += other.erased
+        for record, count in other._records.items():
+            self._records[record] = self._records.get(record, 0) + count
+        for key, sums in other._copies.items():
+            cell = self._cell(key)
+            cell[:] = [own + more for own, more in zip(cell, sums, strict=True)]
+
     def _cell(self, key: CopyKey) -> list[int]:
         cell = self._copies.get(key)
         if cell is None:

@@ -20,6 +20,7 @@ from exchange.errors import InvariantBroken, Unavailable
 
 SILENCE_TIMEOUT_S = 60.0
 QUEUE_KBYTES = 32_768
+_SOON_S = 0.002
 
 
 class Read(NamedTuple):
@@ -86,12 +87,46 @@ def read_to_end(
     """
     if not starts:
         return
-    consumer = reader(base, enable_partition_eof=True, fetch_wait_max_ms=10, queued_max_messages_kbytes=queue_kbytes)
+    consumer = _to_ends(base, queue_kbytes)
     try:
         consumer.assign([_from(consumer, t, p, start) for (t, p), start in starts.items()])
         yield from _portions(consumer, set(starts))
     finally:
         consumer.close()
+
+
+class Readers:
+    """Consumers that read one partition after another to its end, so that a connection is opened once, not for each.
+
+    Several reads may be under way at once, each has a consumer of its own. `close` them. `queue_kbytes`: how much each
+    may have fetched ahead.
+    """
+
+    def __init__(self, base: Config, queue_kbytes: int = QUEUE_KBYTES) -> None:
+        self._base = base
+        self._queue_kbytes = queue_kbytes
+        self._idle: list[Consumer] = []
+
+    def to_end(self, topic: str, partition: int, start: int) -> Generator[list[Read], None, None]:
+        """Read a partition from an offset to its end, in portions. Raises: as `read_to_end`."""
+        consumer = self._idle.pop() if self._idle else _to_ends(self._base, self._queue_kbytes)
+        try:
+            consumer.assign([TopicPartition(topic, partition, start)])
+            yield from _portions(consumer, {(topic, partition)}, _SOON_S)
+        except BaseException:  # given up in the middle as well
+            consumer.close()
+            raise
+        consumer.unassign()
+        self._idle.append(consumer)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _to_ends(base: Config, queue_kbytes: int) -> Consumer:
+    return reader(base, enable_partition_eof=True, fetch_wait_max_ms=10, queued_max_messages_kbytes=queue_kbytes)
 
 
 def _from(consumer: Consumer, topic: str, partition: int, start: int | None) -> TopicPartition:
@@ -102,10 +137,11 @@ def _from(consumer: Consumer, topic: str, partition: int, start: int | None) -> 
     return TopicPartition(topic, partition, low)
 
 
-def _portions(consumer: Consumer, unfinished: set[tuple[str, int]]) -> Iterator[list[Read]]:
+def _portions(consumer: Consumer, unfinished: set[tuple[str, int]], portion_s: float = 0.02) -> Iterator[list[Read]]:
+    """`portion_s`: how long a portion is waited for to fill up."""
     heard = time.monotonic()
     while unfinished:
-        messages = consumer.consume(2000, timeout=0.02)
+        messages = consumer.consume(2000, timeout=portion_s)
         if messages:
             heard = time.monotonic()
         elif time.monotonic() - heard > SILENCE_TIMEOUT_S:

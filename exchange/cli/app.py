@@ -11,7 +11,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 
 from exchange.cli import (
@@ -43,7 +42,7 @@ from exchange.cli import (
     users,
 )
 from exchange.cli import world as worlds
-from exchange.cli.output import explain
+from exchange.cli.output import explain, log_to_stderr
 from exchange.errors import ExchangeError
 from exchange.local.home import DEFAULT_HOME
 
@@ -105,11 +104,7 @@ def options(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step to standard error.")] = False,
 ) -> None:
     """Resolve the world once, before any command."""
-    level = logging.INFO if verbose else logging.WARNING
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # whichever stands there when it logs
-    )
+    log_to_stderr(logging.INFO if verbose else logging.WARNING)
     context.obj = worlds.from_options(home, bootstrap_servers, database_url, object_store)
 
 

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from json import loads
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from exchange.agencies.levels import Level
-from exchange.auditor import Balance, Copies, Finding, Stated, StatedHour, Windows, audit, audit_hour
+from exchange.auditor import (
+    Balance,
+    Copies,
+    Cut,
+    Finding,
+    Part,
+    Progress,
+    Share,
+    Stated,
+    StatedHour,
+    Windows,
+    audit_hour,
+    audit_share,
+    from_the_archive_on,
+    in_processes,
+    merged,
+    quiet,
+    take_cut,
+)
 from exchange.auditor.deep import Deep, Voice
 from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of
-from exchange.cli.output import ERR, NO, OUT, print_json, table
+from exchange.cli.output import ERR, NO, OUT, log_to_stderr, print_json, table
 from exchange.cli.world import World
 from exchange.errors import Unavailable
 from exchange.local.audits import keep
@@ -26,6 +46,9 @@ from exchange.views.throughput.stated import stated
 from exchange.views.trace_store import TraceStore
 
 FINDINGS_SHOWN = 30
+
+FEW = 20_000
+"""Submissions that one process is through with while others would still be starting."""
 
 _LINES = (
     ("submitted", "records", "submitted"),
@@ -62,6 +85,9 @@ def run(
     signatures: Annotated[
         bool, typer.Option("--signatures/--no-signatures", help="Of --deep: verify the signatures, which costs most.")
     ] = True,
+    processes: Annotated[
+        int, typer.Option(min=0, max=256, help="How many share the work; 0: one a core, if it is worth that.")
+    ] = 0,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Re-read the topics and balance the books; exit 1 and name what is missing or surplus if they don't.
@@ -80,14 +106,8 @@ def run(
         return
     began_s, windows = time.time(), windows_of(world)
     with on_terminal(ERR) as report:
-        balance = audit(
-            world.base,
-            world.authority.registrar_public_key,
-            earlier=world.volumes if archive else None,
-            deep=deep_of(world, signatures=signatures) if deep else None,
-            progress=report,
-            windows=windows,
-        )
+        going = Going(world, take_cut(world.base, "hop"), windows, archive=archive, deep=deep, signatures=signatures)
+        balance = shared(going, processes or worth(going.cut), report)
     keep(world.home, balance, began_s, deep=deep)
     if json:
         sys.stdout.write(balance.to_json() + "\n")
@@ -95,6 +115,48 @@ def run(
         show(balance)
     if not balance.holds:
         raise typer.Exit(NO)
+
+
+class Going(NamedTuple):
+    """How far an audit goes, and in which world. `windows`: as they were before the cut."""
+
+    world: World
+    cut: Cut
+    windows: Windows | None
+    archive: bool
+    deep: bool
+    signatures: bool
+
+
+def shared(going: Going, processes: int, progress: Progress = quiet) -> Balance:
+    """Audit in so many processes, here if it is one. Raises: as `audit`, and what `in_processes` does."""
+    if going.archive:
+        going = going._replace(cut=from_the_archive_on(going.cut, going.world.volumes))
+    count = min(processes, going.cut.partitions)
+    work = partial(_share, going._replace(world=going.world.again))
+    return merged(going.cut, [work(Share(), progress)] if count == 1 else in_processes(work, count, progress))
+
+
+def worth(cut: Cut) -> int:
+    """A process for each core, unless starting them would take longer than all the rest."""
+    submissions = sum(end - cut.opening(*place) for place, end in cut.next_offsets.items())
+    return 1 if submissions < FEW else os.cpu_count() or 1
+
+
+def _share(going: Going, share: Share, progress: Progress) -> Part:
+    if share.of > 1:
+        log_to_stderr()  # a process of its own has standard output for nobody
+    world = going.world
+    return audit_share(
+        world.base,
+        world.authority.registrar_public_key,
+        going.cut,
+        share,
+        earlier=world.volumes if going.archive else None,
+        deep=deep_of(world, signatures=going.signatures, threads=1 if share.of > 1 else None) if going.deep else None,
+        progress=progress,
+        windows=going.windows,
+    )
 
 
 def _hour(world: World, hour: Hour, *, json: bool) -> None:
@@ -131,8 +193,8 @@ def windows_of(world: World) -> Windows | None:
     return Windows(Stated(found.positions, found.closed, hours, found.gaps))
 
 
-def deep_of(world: World, *, signatures: bool) -> Deep:
-    """All that there is to go into in a home."""
+def deep_of(world: World, *, signatures: bool, threads: int | None = None) -> Deep:
+    """All that there is to go into in a home. `threads`: that verify; None: one a core."""
     authority = world.authority
     return Deep(
         registrar=Voice.of(authority.registrar.certificate),
@@ -140,6 +202,7 @@ def deep_of(world: World, *, signatures: bool) -> Deep:
         roots=[authority.root_certificate],
         storage_keys=[authority.storage_key],
         signatures=signatures,
+        threads=threads,
         ledger=(folder_of(world), str(key_of(world).verifier)),
         rows=TraceStore(world.database_url).snapshot,
     )

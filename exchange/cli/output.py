@@ -6,11 +6,13 @@ Results go to standard output, everything else (progress, errors) to standard er
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -35,6 +37,14 @@ _ADVICE = {
     "decision.same_person": "Somebody else has to agree: --seconded-by.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
+
+
+def log_to_stderr(level: int = logging.WARNING) -> None:
+    """Have this process log from `level` on, to whichever standard error there is when it logs."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
 
 
 def print_json(value: object) -> None:

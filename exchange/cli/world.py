@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -35,6 +35,11 @@ class World:
     bootstrap_servers: str | None = None
     database: str | None = None
     object_store: str | None = None
+
+    @property
+    def again(self) -> World:
+        """The same world with nothing opened yet, as another process may have it."""
+        return replace(self)
 
     @property
     def is_embedded(self) -> bool:

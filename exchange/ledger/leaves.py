@@ -9,6 +9,7 @@ Source: Avro 1.12, "Binary encoding". Whatever can't be read is our own bug, for
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 
 from exchange.errors import InvariantBroken, Rejected
@@ -40,6 +41,7 @@ def salted(salt: bytes, leaf: bytes) -> bytes:
     return sha256(salt + leaf).digest()
 
 
+@lru_cache(maxsize=1 << 14)  # the places within a record come again and again
 def _number(value: int) -> bytes:
     """A number that isn't below zero, as Avro writes it."""
     zigzag, out = value << 1, bytearray()

@@ -30,6 +30,7 @@ from exchange.auditor.findings import Findings
 from exchange.auditor.hop_records import STORE, HopRecords
 from exchange.auditor.own_word import Voice
 from exchange.auditor.recount import Recount
+from exchange.auditor.share import Share
 from exchange.errors import InvariantBroken
 from exchange.statements import SUBMISSION_TOPICS
 
@@ -38,9 +39,9 @@ from exchange.statements import SUBMISSION_TOPICS
 class Deep:
     """What to go into. `roots`: DER of the trusted certificates; `backbone`: who signs notices.
 
-    `signatures` False: they and the gate are left out. `storage_keys`: of the object store; None: not known here.
-    `ledger`: its files and its verifier key; `rows`: gives the trace store's connection, its tables in the search path,
-    in a transaction that sees one moment. None: there is none.
+    `signatures` False: they and the gate are left out; `threads`: that verify them, None: one a core. `storage_keys`:
+    of the object store; None: not known here. `ledger`: its files and its verifier key; `rows`: gives the trace
+    store's connection, its tables in the search path, in a transaction that sees one moment. None: there is none.
     """
 
     registrar: Voice
@@ -48,6 +49,7 @@ class Deep:
     roots: Sequence[bytes]
     storage_keys: Sequence[bytes] | None = None
     signatures: bool = True
+    threads: int | None = None
     ledger: tuple[Files, str] | None = None
     rows: Callable[[], AbstractContextManager[Connection[Any]]] | None = None
     counts: dict[str, int] = field(default_factory=dict)
@@ -64,7 +66,7 @@ class Deep:
         """Get ready for `verdicts`."""
         signatures = None
         if self.signatures:
-            self._verifying = Verifying(findings)
+            self._verifying = Verifying(findings, self.threads)
             signatures = Signatures(self.roots, self.storage_keys, self._verifying)
         self._gate = Gate(directory, self.roots, self.storage_keys, signatures)
 
@@ -87,14 +89,16 @@ class Deep:
             self._verifying.finish()
             self.counts["signatures"] = self._verifying.count
 
-    def beyond(self, source: Source, cut: Cut, findings: Findings) -> None:
-        """Go into what lies beyond the hop's topics: the promises, the ledger, the trace store.
+    def beyond(self, source: Source, cut: Cut, findings: Findings, share: Share) -> None:
+        """Go into what lies beyond the hop's topics, as far as it is this share's: the promises, the ledger, the trace
+        store.
 
         Raises: what `source`, the ledger's files and the connection raise.
         """
-        said = PromiseAudit(source, cut.partitions, self.backbone, BACKBONE_CODE, findings).run()
+        numbers = list(filter(share.takes, range(cut.partitions)))
+        said = PromiseAudit(source, numbers, self.backbone, BACKBONE_CODE, findings).run()
         self.counts |= said._asdict()
-        if self.ledger is not None:
+        if self.ledger is not None and share.is_last:
             files, key = self.ledger
             found = LedgerAudit(
                 files, log_key(key), source, cut.partitions, findings, lambda at: cut.is_erased(*at)
@@ -107,5 +111,5 @@ class Deep:
             }
         if self.rows is not None:
             with self.rows() as connection:
-                rows = RowAudit(connection, source, cut, findings).run()
+                rows = RowAudit(connection, source, cut, findings, share=share).run()
             self.counts |= {"rows": rows.compared, "trace_records_before_the_trace_store": rows.waiting}

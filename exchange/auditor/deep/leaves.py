@@ -7,6 +7,7 @@ Source: docs of ``schemas/ledger_leaf``; Avro 1.12, "Binary encoding" (numbers).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from exchange.auditor.books import Coordinates
@@ -38,6 +39,7 @@ def leaves_of(partition: int, offset: int, value: bytes) -> list[Leaf]:
     return [Leaf(place + _long(index) + head + event, value, index) for index, event in enumerate(events)]
 
 
+@lru_cache(maxsize=1 << 14)  # the places within a record come again and again
 def _long(value: int) -> bytes:
     """A number that isn't below zero: zigzag, seven bits a byte, the lowest first."""
     rest, out = 2 * value, b""

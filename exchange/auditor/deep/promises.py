@@ -9,7 +9,7 @@ Source: docs of ``schemas/promises``, ``promise`` and ``batch``; RFC 6962 §2.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from exchange.auditor.books import Coordinates
@@ -39,19 +39,18 @@ class PromiseCounts(NamedTuple):
 
 
 class PromiseAudit:
-    """Audits the promises of one backbone; `run` it once. `code`: the backbone's."""
+    """Audits the promises of one backbone; `run` it once. `numbers`: of the partitions; `code`: the backbone's."""
 
-    def __init__(self, source: Source, partitions: int, backbone: Voice, code: str, findings: Findings) -> None:
+    def __init__(self, source: Source, numbers: Sequence[int], backbone: Voice, code: str, findings: Findings) -> None:
         self._source = source
-        self._partitions = partitions
+        self._numbers = numbers
         self._backbone = backbone
         self._code = code
         self._findings = findings
 
     def run(self) -> PromiseCounts:
         """Compare everything. Raises: what `source` raises."""
-        numbers = range(self._partitions)
-        return PromiseCounts(sum(map(self._promises, numbers)), sum(map(self._lapses, numbers)))
+        return PromiseCounts(sum(map(self._promises, self._numbers)), sum(map(self._lapses, self._numbers)))
 
     def _promises(self, number: int) -> int:
         count = joined = 0

@@ -23,6 +23,7 @@ from exchange.auditor.cut import Cut, Source
 from exchange.auditor.deep.chain import CHANGE, TAKE_BACK, TAKEN_BACK, UNDELIVERABLE, WAITING
 from exchange.auditor.findings import Findings
 from exchange.auditor.hop_records import DIRECTORY, TRACE
+from exchange.auditor.share import Share
 from exchange.errors import Rejected
 from exchange.statements import SUBMISSION_TOPICS, Fields, identify
 
@@ -72,7 +73,13 @@ class RowAudit:
     """Audits one trace store. `connection`: its tables in the search path, in a transaction that sees one moment."""
 
     def __init__(
-        self, connection: Connection[Any], source: Source, cut: Cut, findings: Findings, topic: str = TRACE
+        self,
+        connection: Connection[Any],
+        source: Source,
+        cut: Cut,
+        findings: Findings,
+        topic: str = TRACE,
+        share: Share = Share(),  # noqa: B008  a value
     ) -> None:
         self._connection = connection
         self._source = source
@@ -80,15 +87,17 @@ class RowAudit:
         self._partitions = cut.partitions
         self._findings = findings
         self._topic = topic
+        self._share = share
         self._compared = 0
         self._waiting = 0
 
     def run(self) -> RowCounts:
         """Compare everything. Raises: what `source` raises; psycopg's errors are the caller's to translate."""
         next_offsets = self._next_offsets()
-        for number in range(self._partitions):
+        for number in filter(self._share.takes, range(self._partitions)):
             self._partition(number, next_offsets.get(number, 0))
-        self._strangers()
+        if self._share.is_first:
+            self._strangers()
         return RowCounts(self._compared, self._waiting)
 
     def _next_offsets(self) -> dict[int, int]:
@@ -97,7 +106,7 @@ class RowAudit:
         for topic, partition, next_offset in rows:
             if topic == self._topic and 0 <= partition < self._partitions:
                 found[partition] = next_offset
-            else:
+            elif self._share.is_first:
                 self._findings.add("audit.surplus_row", _named("offsets", partition, next_offset), f"of {topic}")
         return found
 
@@ -161,26 +170,28 @@ class RowAudit:
 
     def _match(self, table: str, stored: _Stored, at: Coordinates, row: Row, statement_id: str) -> None:
         """Compare the next row with the one expected; both come in the order of their key."""
-        width = 2 if table == "deliveries" else 1
-        key = row[:width]
-        while (head := stored.head) is not None and head[:width] < key:
-            self._findings.add("audit.surplus_row", _named(f"{table}.{at.topic}", at.partition, head[0]), str(head[1]))
-            stored.advance()
         self._compared += 1
-        place = _named(f"{table}.{at.topic}", at.partition, at.offset)
+        if stored.head == row:
+            stored.advance()
+            return
+        width = 2 if table == "deliveries" else 1
+        key, name = row[:width], f"{table}.{at.topic}"
+        while (head := stored.head) is not None and head[:width] < key:
+            self._findings.add("audit.surplus_row", _named(name, at.partition, head[0]), str(head[1]))
+            stored.advance()
+        place = _named(name, at.partition, at.offset)
         if head is None or head[:width] != key:
             self._findings.add("audit.missing_row", place, f"{table}: {_shown(row, width)}", statement_id)
             return
         stored.advance()
-        if head != row:
-            texts = _TEXTS.get(table, ()) if self._cut.is_erased(*at) else ()
-            wrong = [
-                f"{name} {found!r}, not {meant!r}"
-                for name, found, meant in zip(TABLES[table], head, row, strict=True)
-                if found != meant and name not in texts
-            ]
-            if wrong:
-                self._findings.add("audit.altered_row", place, f"{table}: {'; '.join(wrong)}"[:500], statement_id)
+        texts = _TEXTS.get(table, ()) if self._cut.is_erased(*at) else ()
+        wrong = [
+            f"{name} {found!r}, not {meant!r}"
+            for name, found, meant in zip(TABLES[table], head, row, strict=True)
+            if found != meant and name not in texts
+        ]
+        if wrong:
+            self._findings.add("audit.altered_row", place, f"{table}: {'; '.join(wrong)}"[:500], statement_id)
 
     def _surplus(self, table: str, number: int, stored: _Stored) -> None:
         while (head := stored.head) is not None:

@@ -35,10 +35,9 @@ class Signatures:
         self._verifying = verifying
         self._batches: dict[tuple[bytes, bytes, bytes], Fields] = {}
 
-    def seal_of(self, at: Coordinates, value: bytes, said: Said, append_ms: int, view: DirectoryView) -> bytes:
+    def seal_of(self, at: Coordinates, said: Said, append_ms: int, view: DirectoryView) -> bytes:
         """The certificate (SHA-256) of the seal on a submission that may be let in; Rejected if it may not."""
-        record = schema("record").decode(value)
-        fields = said.fields
+        record, fields = said.record, said.fields
         signed = [
             (one, self._standings.at(view, one["certificate"], append_ms)) for one in record["signatures"]
         ]  # fmt: skip

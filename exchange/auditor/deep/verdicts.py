@@ -103,7 +103,7 @@ class Verdicts:
         signatures = self._gate.signatures
         if signatures is None:
             return None
-        return signatures.seal_of(case.at, case.read.value, said, case.append_ms, self._recount.view)
+        return signatures.seal_of(case.at, said, case.append_ms, self._recount.view)
 
     def _accepted(self, case: Case, said: Said, seal: bytes | None) -> None:
         event = case.event
