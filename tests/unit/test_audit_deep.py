@@ -454,8 +454,10 @@ def test_lapses_are_the_backbones_word_in_order(whole: SignedWorld) -> None:
         Batch(0, 1, 1, [b"lapse"], deadline).sign(key, BACKBONE_CODE, START_MS, "lapses").value for deadline in (1, 2)
     ]
     log = world.topics["lapses", 0] = [Read("lapses", 0, n, 0, b"", value) for n, value in enumerate(values)]
-    assert world.audited(signatures=False).findings == []
+    unreadable = [("audit.altered_lapse", Coordinates("lapses", 0, offset)) for offset in (0, 1)]
+    assert places(world.audited(signatures=False)) == unreadable
     log.reverse()
-    assert places(world.audited(signatures=False)) == [("audit.promise_gap", Coordinates("lapses", 0, 0))]
+    backwards = ("audit.promise_gap", Coordinates("lapses", 0, 0))
+    assert sorted(places(world.audited(signatures=False))) == [*unreadable, backwards]
     log[0] = log[0]._replace(value=log[0].value.replace(b"lapse", b"Lapse"))
     assert ("audit.forged_promise", Coordinates("lapses", 0, 1)) in places(world.audited(signatures=False))

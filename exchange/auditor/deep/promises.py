@@ -1,8 +1,9 @@
 """The backbone's promises against the trace: one for each event, word for word, under a signature of the backbone.
 
 Guarantees: shares no code with their writer. What the topic `promises.state` says was promised must be there, in the
-order of the trace; what the trace has beyond that waits. Lapses (what is said of deadlines) are held against their
-signature and their order only: which deadlines passed isn't derived again.
+order of the trace; what the trace has beyond that waits. What is said of deadlines is derived again (`lapses`).
+
+A writer may be at work meanwhile: what it says that it did is read first, then the lapses, the promises, the trace.
 
 Source: docs of ``schemas/promises``, ``promise`` and ``batch``; RFC 6962 §2.1.
 """
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from exchange.auditor.books import Coordinates
 from exchange.auditor.cut import Source
+from exchange.auditor.deep.lapses import LapseAudit
 from exchange.auditor.deep.tree import Tree
 from exchange.auditor.findings import Findings
 from exchange.auditor.hop_records import TRACE
@@ -27,6 +29,8 @@ from exchange.statements import SUBMISSION_TOPICS, Fields, identify, schema
 PROMISES, LAPSES, STATE = "promises", "lapses", "promises.state"
 POSITION = b"position"
 INCLUDED_WITHIN_MS = 60_000
+_DOCUMENT_BYTES = 16
+"""The key of an open document in the state; those of its copies are longer."""
 
 _SAID = ("verified", "outcome", "code", "kind", "id", "sha256", "offset", "append_ms")
 
@@ -36,6 +40,15 @@ class PromiseCounts(NamedTuple):
 
     promises: int
     lapses: int
+
+
+class _Stated(NamedTuple):
+    """`next`: trace offset up to which all is promised; `settled_ms`: deadlines; `unfinished`: keys of the documents
+    whose lapses are still being written, though their deadline is settled."""
+
+    next: int
+    settled_ms: int
+    unfinished: set[bytes]
 
 
 class PromiseAudit:
@@ -50,11 +63,20 @@ class PromiseAudit:
 
     def run(self) -> PromiseCounts:
         """Compare everything. Raises: what `source` raises."""
-        return PromiseCounts(sum(map(self._promises, self._numbers)), sum(map(self._lapses, self._numbers)))
+        counts = [self._number(number) for number in self._numbers]
+        return PromiseCounts(sum(one.promises for one in counts), sum(one.lapses for one in counts))
 
-    def _promises(self, number: int) -> int:
+    def _number(self, number: int) -> PromiseCounts:
+        stated = self._stated(number)
+        lapses = LapseAudit(number, self._code, stated.settled_ms, stated.unfinished, self._findings)
+        said = self._lapses(number, lapses)
+        trace = _Trace(self._source, number, lapses)
+        promises = self._promises(number, trace, stated.next)
+        lapses.finish(is_complete=not trace.first)
+        return PromiseCounts(promises, said)
+
+    def _promises(self, number: int, trace: _Trace, stated: int) -> int:
         count = joined = 0
-        trace = _Trace(self._source, number)
         for read in self._source.read(PROMISES, number):
             at = Coordinates(PROMISES, number, read.offset)
             batch = self._opened(read, at)
@@ -71,7 +93,9 @@ class PromiseAudit:
                 )
             count += self._compare(at, batch["statements"], trace, (max(joined, first), after), signed_ms)
             joined = after
-        self._check_end(number, joined)
+        if sum(1 for _ in trace.events(joined, stated)):
+            at = Coordinates(PROMISES, number, joined)
+            self._findings.add("audit.promise_gap", at, f"{STATE} says up to {stated}, the promises end at {joined}")
         return count
 
     def _compare(
@@ -93,27 +117,26 @@ class PromiseAudit:
             self._findings.add("audit.altered_promise", at, "it promises more than the trace has")
         return len(statements)
 
-    def _check_end(self, number: int, joined: int) -> None:
-        """What the state says was promised is there."""
-        stated = 0
+    def _stated(self, number: int) -> _Stated:
+        """What the state of the promises says."""
+        stated = settled_ms = 0
+        open_ms: dict[bytes, int] = {}
         for read in self._source.read(STATE, number):
-            if read.key == POSITION and read.value:
+            key = read.key or b""
+            if len(key) == _DOCUMENT_BYTES and not read.value:
+                open_ms.pop(key, None)
+            elif read.value and (key == POSITION or len(key) == _DOCUMENT_BYTES):
                 try:
-                    stated = identify(read.value).decode(read.value)["next"]
+                    fields = identify(read.value).decode(read.value)
+                    if key == POSITION:
+                        stated, settled_ms = fields["next"], fields["settled_ms"]
+                    else:
+                        open_ms[key] = fields["deadline_ms"]
                 except (Rejected, KeyError) as exc:
                     self._findings.add("audit.unreadable_record", Coordinates(*read[:3]), str(exc))
-        if stated > joined and stated > self._last_promised(number, joined):
-            at = Coordinates(PROMISES, number, joined)
-            self._findings.add("audit.promise_gap", at, f"{STATE} says up to {stated}, the promises end at {joined}")
+        return _Stated(stated, settled_ms, {key for key, ms in open_ms.items() if ms <= settled_ms})
 
-    def _last_promised(self, number: int, joined: int) -> int:
-        """Up to where nothing is to be promised, from there on: what isn't about submissions."""
-        for read in self._source.read(TRACE, number):
-            if read.offset >= joined and identify(read.value).decode(read.value)["topic"] in SUBMISSION_TOPICS:
-                return read.offset
-        return 1 << 62
-
-    def _lapses(self, number: int) -> int:
+    def _lapses(self, number: int, lapses: LapseAudit) -> int:
         count, before_ms = 0, 0
         for read in self._source.read(LAPSES, number):
             at = Coordinates(LAPSES, number, read.offset)
@@ -123,7 +146,7 @@ class PromiseAudit:
             if batch["deadline_ms"] < before_ms:
                 self._findings.add("audit.promise_gap", at, "of an earlier deadline than the one before")
             before_ms = max(before_ms, batch["deadline_ms"])
-            count += len(batch["statements"])
+            count += lapses.load(at, batch["deadline_ms"], batch["statements"])
         return count
 
     def _opened(self, read: Read, at: Coordinates) -> Fields | None:
@@ -153,9 +176,10 @@ class PromiseAudit:
 
 
 class _Trace:
-    """One partition of the trace, event by event. `first`: before which nothing is kept."""
+    """One partition of the trace, event by event. `first`: before which nothing is kept; `lapses`: sees each."""
 
-    def __init__(self, source: Source, number: int) -> None:
+    def __init__(self, source: Source, number: int, lapses: LapseAudit) -> None:
+        self._lapses = lapses
         self.first = source.first(TRACE, number)
         self._reads = iter(source.read(TRACE, number))
         self._head = next(self._reads, None)
@@ -168,9 +192,11 @@ class _Trace:
                 record = identify(read.value).decode(read.value)
             except Rejected:
                 continue  # the books name it
-            if read.offset < start or record.get("topic") not in SUBMISSION_TOPICS:
+            if record.get("topic") not in SUBMISSION_TOPICS:
                 continue
-            for index, event in enumerate(record["events"]):
+            for event in record["events"]:
+                self._lapses.see(record["topic"], event)
+            for index, event in enumerate(record["events"] if read.offset >= start else ()):
                 place = {"topic": record["topic"], "partition": record["partition"], "trace_offset": read.offset}
                 yield f"{TRACE}/{read.partition}@{read.offset}#{index}", {**event, **place, "trace_index": index}
 
