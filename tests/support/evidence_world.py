@@ -6,6 +6,7 @@ Everything is fixed but the keys, so one file serves many tests.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -65,13 +66,15 @@ def make(
     delegate: str | None = None,
     filler: int = 300,
     stamped: bool = False,
+    informed: Sequence[str] = (),
 ) -> Made:
     """A document of `SENDER` to `OTHER`, received and acknowledged, among `filler` other events of the ledger.
 
-    `stamped`: with a time-stamp of its checkpoint, half a minute later.
+    `stamped`: with a time-stamp of its checkpoint, half a minute later. `informed`: whom it names for information.
     """
     world = World(key)
-    fields = world.document(**({"signer": _signer(world)} if leader else {}))
+    changes = ({"signer": _signer(world)} if leader else {}) | ({"information": list(informed)} if informed else {})
+    fields = world.document(**changes)
     seal = world.issue(SENDER, connector=connector, delegate=delegate) if connector or delegate else world.seal
     keys = [world.leader.signing_key, seal.signing_key] if leader else [seal.signing_key]
     raw = encode("document", fields)

@@ -31,8 +31,20 @@ def check_promised(story: Story, trust: Trust) -> str:
             _check_promise(story, word.fields)
         else:
             _check_lapse(story, word.fields)
-    lapses = sum(word.name == "lapse" for word in story.promised)
-    return f"{len(story.promised) - lapses:,} promised, {lapses:,} had not answered when it was due"
+    lapsed = {word.fields["recipient"] for word in story.promised if word.name == "lapse"}
+    copies = story.accepted.event["deliveries"]
+    informed = sum(copy["recipient"] in lapsed and is_only_informed(story.statement.fields, copy) for copy in copies)
+    note = f"{len(story.promised) - len(lapsed):,} promised, {len(lapsed):,} had not answered when it was due"
+    return f"{note}, {informed:,} of them only to be informed" if informed else note
+
+
+def is_only_informed(document: Fields, copy: Fields) -> bool:
+    """Whether a document names this copy's recipient for information alone; false where a group leaves that open."""
+    named = {copy["recipient"], copy["redirected_from"]}
+    acting: list[str] = document["to"]
+    return not named.isdisjoint(document["information"]) and not any(
+        address in named or address.startswith("@") for address in acting
+    )
 
 
 def _check_signer(story: Story, word: Word, trust: Trust) -> None:
