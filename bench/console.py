@@ -22,7 +22,8 @@ from playwright.sync_api import Browser
 from bench.results import Result, result, told
 from bench.search import DOCUMENTS, SPACING_MS, SUBJECTS, database, fill, nation, summary
 from bench.world import SEED, BenchWorld
-from exchange.console import Deployment, Session, listen, serve
+from exchange.accounts import Permission
+from exchange.console import Deployment, Everybody, Session, listen, serve
 from exchange.errors import Unavailable
 from exchange.ledger.attesting import Limits
 from exchange.views.throughput import ThroughputStore
@@ -124,7 +125,7 @@ def main() -> None:
         ages=lambda: None,
         limits=Limits(),
         evidence=lambda _: b"",
-        session=Session("bench", frozenset({"viewer", "auditor", "operator"})),
+        entrance=Everybody(Session("bench", frozenset(Permission))),
     )
     with listen(port) as listener:
         asyncio.run(serve(place, listener))

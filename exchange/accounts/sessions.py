@@ -84,8 +84,9 @@ class Sessions:
             )
         return Begun(token, Session(user, row[0], method, now_ms, csrf_of(token)))
 
-    def open(self, token: str) -> Session:
-        """The session of a token, which is used now; Rejected ``session.over``, also for what never was a token."""
+    def open(self, token: str, *, is_used: bool = True) -> Session:
+        """The session of a token, which is used now, or only looked at; Rejected ``session.over``, also for what never
+        was a token."""
         if not token or len(token) > TOKEN_CHARACTERS_MAX or not token.isascii():
             raise Rejected("session.over")
         now_ms = self._clock()
@@ -100,7 +101,7 @@ class Sessions:
             user, full_name, method, began_ms, seen_ms = row
             if now_ms - seen_ms >= IDLE_MS or now_ms - began_ms >= LONGEST_MS:
                 raise Rejected("session.over", user)
-            if now_ms - seen_ms >= TOUCH_MS:
+            if is_used and now_ms - seen_ms >= TOUCH_MS:
                 connection.execute("UPDATE sessions SET seen_ms = %s WHERE token = %s", [now_ms, _kept(token)])
         return Session(user, full_name, method, began_ms, csrf_of(token))
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exchange.accounts import Permission
+from exchange.accounts.logins import Logins
+from exchange.accounts.passwords import Passwords
+from exchange.accounts.store import AccountStore
 from exchange.agencies import DirectoryView
+from exchange.backbone.actions import Actions
 from exchange.backbone.hop import GROUP
 from exchange.cli import attesting
 from exchange.cli import world as worlds
@@ -39,16 +46,19 @@ def console(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port, on this machine only.")] = CONSOLE_PORT,
     by: By = None,
+    login: Annotated[bool, typer.Option(help="Let people log in by the accounts that `exchange user` makes.")] = False,
 ) -> None:
     """Show the exchange in a browser until Ctrl-C: what passes, what waits, documents, units, dead letters, history.
 
     Example: `exchange console`, then open http://127.0.0.1:8490/
     """
     world = worlds.of(context)
-    run_to_its_end(lambda: asyncio.run(_serve(world, port, who(by))))
+    if login and by is not None:
+        raise typer.BadParameter("with --login, each look is recorded under the account's name", param_hint="--by")
+    run_to_its_end(lambda: asyncio.run(_serve(world, port, None if login else who(by))))
 
 
-async def _serve(world: World, port: int, name: str) -> None:
+async def _serve(world: World, port: int, name: str | None) -> None:
     try:
         from exchange.console import listen, serve  # the extra may be absent
     except ModuleNotFoundError as exc:
@@ -59,14 +69,26 @@ async def _serve(world: World, port: int, name: str) -> None:
         await serve(deployment_of(world, name), listener)
 
 
-def deployment_of(world: World, name: str) -> Deployment:
-    """The console's place in this world, for whoever is logged in here."""
-    from exchange.console import Deployment, Session
+def deployment_of(world: World, name: str | None) -> Deployment:
+    """The console's place in this world. `name`: who everybody is; None: people log in."""
+    from exchange.console import Accounts, Deployment, Everybody, Session
 
     def directory() -> DirectoryView:
         world.directory_log.catch_up()
         return world.directory_log.directory.latest()
 
+    def logins() -> Logins:
+        store = AccountStore(world.database_url)
+        store.prepare()
+        return Logins(store, Actions(world.base), Passwords())
+
+    lock = Lock()
+
+    def ask(question: Callable[[DirectoryView], Session]) -> Session:
+        with lock:
+            return question(directory())
+
+    everything = frozenset(Permission)
     return Deployment(
         base=lambda: world.base,
         database_url=lambda: world.database_url,
@@ -78,7 +100,8 @@ def deployment_of(world: World, name: str) -> Deployment:
         ages=lambda: _ages(world),
         limits=attesting.LIMITS,
         evidence=lambda way: _evidence(world, way),
-        session=Session(name, frozenset({"viewer", "auditor", "operator"})),
+        entrance=Accounts(logins, ask) if name is None else Everybody(Session(name, everything)),
+        lock=lock,
     )
 
 

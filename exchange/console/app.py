@@ -21,6 +21,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from exchange.console.deployment import Deployment
+from exchange.console.entering import add_forms, page_of, session_of
+from exchange.console.entrance import TOKEN
 from exchange.console.frame import PAGES, Page, framed
 from exchange.console.guarding import Guard
 from exchange.console.pages import dead_letters, documents, history, now, units
@@ -52,6 +54,7 @@ def create_app(deployment: Deployment, names: Sequence[str]) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_api_route("/", _root)
     app.add_api_route("/theme/{theme}", _theme)
+    add_forms(app, deployment.entrance, _words_of)
     app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
     pulse = Pulse(deployment)
     for language in LANGUAGES:
@@ -77,33 +80,43 @@ def _register(language: Language, name: str, deployment: Deployment, pulse: Puls
     words = Words(language)
 
     @ui.page(f"/{language}/{name}", title=f"{words('page.' + name)} – Exchange", language=QUASAR[language])
-    async def page(request: Request) -> None:
+    async def page(request: Request) -> Response | None:
+        session = await session_of(deployment.entrance, request, words, name)
+        if isinstance(session, Response):
+            return session
         visit = Visit(
             words=words,
             page=name,
             theme=_remembered(request, THEME, THEMES),
-            session=deployment.session,
+            session=session,
             deployment=deployment,
             pulse=pulse,
             query=dict(request.query_params),
+            token=request.cookies.get(TOKEN, ""),
         )
         await framed(visit, _BUILDERS[name])
+        return None
 
 
 async def _root(request: Request) -> Response:
-    """Go to the first page, in the language last used, else in the one that the browser asks for first."""
-    language = request.cookies.get(LANGUAGE, "")
-    if language not in LANGUAGES:
-        language = "en" if request.headers.get("accept-language", "").lower().startswith("en") else "vi"
-    return RedirectResponse(f"/{language}/now", 303)
+    """Go to the first page."""
+    return RedirectResponse(f"/{_words_of(request).language}/now", 303)
+
+
+def _words_of(request: Request) -> Words:
+    """In the language of the page that is gone on to, else in the last one used, else in the browser's."""
+    asked = page_of(request)[:2] or request.cookies.get(LANGUAGE)
+    for language in LANGUAGES:
+        if asked == language:
+            return Words(language)
+    return Words("en" if request.headers.get("accept-language", "").lower().startswith("en") else "vi")
 
 
 async def _theme(request: Request, theme: str) -> Response:
     """Remember the theme and go back to the page."""
-    language, _, name = request.query_params.get("page", "").partition("/")
-    known = language in LANGUAGES and name in PAGES and theme in THEMES
-    response = RedirectResponse(f"/{language}/{name}" if known else "/", 303)
-    if known:
+    page = page_of(request)
+    response = RedirectResponse(f"/{page}", 303)
+    if theme in THEMES:
         response.set_cookie(THEME, theme, max_age=REMEMBERED_S, httponly=True, samesite="strict")
     return response
 

@@ -24,6 +24,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "level.3": ("Huyện", "District"),
     "level.4": ("Xã", "Commune"),
     "level.0": ("Không rõ", "Unknown"),
+    # Logging in.
+    "login.title": ("Đăng nhập", "Log in"),
+    "login.away": ("Chưa thể đăng nhập", "Nobody can log in now"),
+    "login.name": ("Tên đăng nhập", "Name"),
+    "login.password": ("Mật khẩu", "Password"),
+    "login.login": ("Đăng nhập", "Log in"),
+    "login.logout": ("Đăng xuất", "Log out"),
+    "refused.login.refused": ("Tên hoặc mật khẩu không đúng.", "Name or password is wrong."),
+    "refused.login.locked": ("Tạm khóa vì đã thử sai nhiều lần; hãy đợi.", "Locked after too many attempts; wait."),
+    "refused.login.too_fast": ("Quá nhiều lần thử; hãy đợi một phút.", "Too many attempts; wait a minute."),
+    "refused.login.busy": ("Đang bận; hãy thử lại.", "Busy; try again."),
+    "refused.session.over": ("Phiên làm việc đã kết thúc; hãy đăng nhập lại.", "Your session is over; log in again."),
+    "refused.permission.missing": ("Vai trò của bạn không cho phép.", "Your role doesn't allow it."),
     # What is away.
     "away.kafka": (
         "Kafka không trả lời. Trang này tự cập nhật khi Kafka hoạt động trở lại. ({code})",

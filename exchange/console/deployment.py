@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from exchange.agencies import DirectoryView
 from exchange.backbone.clients import Config
-from exchange.console.session import Session
+from exchange.console.entrance import Entrance
 from exchange.errors import Unavailable
 from exchange.ledger.attesting import Ages, Limits
 from exchange.signatures import Trust
@@ -52,7 +52,7 @@ class Deployment:
     ages: Callable[[], Ages | None]
     limits: Limits
     evidence: Callable[[Path], bytes]
-    session: Session
+    entrance: Entrance
     lock: Lock = field(default_factory=Lock)
 
     def ask(self, question: Callable[[DirectoryView], Value]) -> Value:

@@ -7,18 +7,26 @@ first-level heading a page, and the current page are told to those who listen (W
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+import structlog
 from nicegui import ui
 from nicegui.element import Element
 
 from exchange.console.elements import element, link, text
 from exchange.console.texts import LANGUAGES, NAMES
 from exchange.console.visit import LANGUAGE, THEMES, Visit
+from exchange.errors import Rejected, Unavailable
+
+log = structlog.get_logger(__name__)
 
 PAGES = ("now", "documents", "units", "dead-letters", "history")
 """The pages, in the order of the navigation."""
 
 Page = Callable[[Visit], Awaitable[None]]
+
+CHECKED_S = 10.0
+"""How often an open page asks whether its session still holds."""
 
 _DARK = {"system": None, "light": False, "dark": True}
 _MAIN = "main"
@@ -43,6 +51,8 @@ async def framed(visit: Visit, build: Page) -> None:
         with element("div", "switches"):
             _languages(visit)
             _themes(visit)
+            if visit.session.csrf:
+                _logout(visit)
     with element("main", f"page page-{visit.page}").props(f'id="{_MAIN}" tabindex="-1"'):
         text("h1", words(f"page.{visit.page}"))
         if visit.session.may_open(visit.page):
@@ -76,6 +86,23 @@ def _themes(visit: Visit) -> None:
             label = words(f"theme.{theme}")
             chosen = link(_SIGNS[theme], f"/theme/{theme}?page={words.language}/{visit.page}")
             chosen.props(f'title="{label}" aria-label="{label}" {current}')
+
+
+def _logout(visit: Visit) -> None:
+    with element("form", "switch").props('method="post" action="/logout"'):
+        element("input").props(f'type="hidden" name="csrf" value="{visit.session.csrf}"')
+        text("button", visit.words("login.logout")).props('type="submit"')
+    ui.timer(CHECKED_S, partial(_go_if_over, visit))
+
+
+async def _go_if_over(visit: Visit) -> None:
+    """Whoever is logged out, or may not open the page any more, doesn't go on watching it."""
+    try:
+        await visit.require(is_used=False)
+    except Rejected:
+        ui.navigate.to(f"/{visit.words.language}/{visit.page}")
+    except Unavailable as exc:
+        log.warning("console.session_unknown", code=exc.code)
 
 
 _SIGNS = {"system": "◐", "light": "☀", "dark": "☾"}

@@ -1,7 +1,8 @@
 """What stands before every page: whose requests are answered, and what a browser may do with the answers.
 
 Guarantees: a request, of whatever sort, whose ``Host`` isn't a name of the console's, at any port (DNS rebinding), or
-whose ``Origin`` isn't that same host (cross-site WebSocket hijacking; RFC 6455 §10.2), is refused unread. A
+whose ``Origin`` isn't that same host (cross-site WebSocket hijacking; RFC 6455 §10.2), is refused unread, and so is
+one that changes something and doesn't say where it comes from (cross-site request forgery). A
 page loads nothing from elsewhere, isn't framed, and runs only scripts that bear its own nonce or are files of the
 console's (Content Security Policy Level 3). Does not forbid ``eval``: Vue's compiler and NiceGUI need it.
 """
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SCRIPT = re.compile(rb"<script(?=[\s>])")
 
+_READING = frozenset({"GET", "HEAD"})
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -46,19 +48,20 @@ class Guard:
         """Refuse, or pass on and seal what comes back."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif not self._is_own(scope["headers"]):
+        elif not self._is_own(scope["headers"], must_say=scope.get("method", "GET") not in _READING):
             await _refuse(scope["type"], send)
         elif scope["type"] == "http":
             await self._app(scope, receive, _Sealing(send))
         else:
             await self._app(scope, receive, send)
 
-    def _is_own(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    def _is_own(self, headers: Iterable[tuple[bytes, bytes]], *, must_say: bool) -> bool:
         hosts = [value for name, value in headers if name == b"host"]
         origins = {value for name, value in headers if name == b"origin"}
         if len(hosts) != 1 or hosts[0].partition(b":")[0] not in self._names:
             return False
-        return origins <= {self._scheme + b"://" + hosts[0]}
+        own = {self._scheme + b"://" + hosts[0]}
+        return origins == own or not (origins or must_say)
 
 
 async def _refuse(kind: str, send: Send) -> None:

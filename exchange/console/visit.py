@@ -11,6 +11,7 @@ from exchange.console.deployment import Deployment
 from exchange.console.pulse import Pulse
 from exchange.console.session import Session
 from exchange.console.texts import Words
+from exchange.errors import Rejected
 
 LANGUAGE, THEME = "console_language", "console_theme"
 """The cookies."""
@@ -21,7 +22,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A page's surroundings. `query`: of its address, written by anyone."""
+    """A page's surroundings. `session`: as the page was opened; `query`: of its address, written by anyone."""
 
     words: Words
     page: str
@@ -30,6 +31,19 @@ class Visit:
     deployment: Deployment
     pulse: Pulse
     query: Mapping[str, str] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+
+    async def require(self, *, is_used: bool = True) -> Session:
+        """Who it is now, before a look. `is_used`: False if nobody may be there but the page.
+
+        Raises: Rejected ``session.over``, ``permission.missing``; Unavailable.
+        """
+        session = await beside(lambda: self.deployment.entrance.session(self.token, is_used=is_used))
+        if session is None:
+            raise Rejected("session.over")
+        if not session.may_open(self.page):
+            raise Rejected("permission.missing")
+        return session
 
 
 async def beside(read: Callable[[], Value]) -> Value:

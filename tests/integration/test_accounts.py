@@ -91,6 +91,14 @@ class TestLoggingIn:
         assert desk.done() == [("account.add", "Bình"), ("account.login", "an"), ("account.login", "an"),
                                ("account.logout", "an")]  # fmt: skip
 
+    def test_looking_whether_it_is_over_keeps_no_session_alive(self, desk: Desk) -> None:
+        looked_at, used = desk.login("an", GOOD).token, desk.login("an", GOOD).token
+        for _ in range(2):
+            desk.now_ms += IDLE_MS // 2 + 1
+            assert not desk.is_over(used)
+            _try(lambda: desk.logins.sessions.open(looked_at, is_used=False))
+        assert desk.is_over(looked_at)
+
     def test_the_refusal_tells_nothing(self, desk: Desk) -> None:
         desk.administering.add("khoa", "Khoa", "Bình", password=GOOD)
         desk.administering.close("khoa", "Bình", NOBODYS)

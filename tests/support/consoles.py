@@ -50,10 +50,11 @@ class Console:
 
 
 @contextmanager
-def serving(world: World, by: str) -> Iterator[Console]:
-    """`exchange console` in this world."""
+def serving(world: World, by: str | None = None) -> Iterator[Console]:
+    """`exchange console` in this world. `by`: who everybody is; None: people log in."""
     port = free_port()
-    command = [sys.executable, "-m", "exchange", *options_of(world), "console", "--port", str(port), "--by", by]
+    command = [sys.executable, "-m", "exchange", *options_of(world), "console", "--port", str(port)]
+    command += ["--login"] if by is None else ["--by", by]
     with running(command, port) as console:
         yield console
 

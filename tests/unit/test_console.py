@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from exchange.agencies import Agency, Level
-from exchange.console import Session
+from exchange.accounts import rights_of
+from exchange.agencies import Agency, Directory, Grant, Level, RoleName
 from exchange.console.catalogue import TEXTS
 from exchange.console.charts import bars
 from exchange.console.deployment import Away
 from exchange.console.elements import visible
+from exchange.console.entrance import seen_as
 from exchange.console.frame import PAGES
 from exchange.console.guarding import Guard
 from exchange.console.pages.dead_letters import dumped
@@ -75,7 +76,9 @@ def test_what_cannot_be_seen_is_made_visible() -> None:
     assert visible("a\u202eb\u200bc\x00\nĐ") == "a⟨U+202E⟩b⟨U+200B⟩c⟨U+0000⟩\nĐ"
 
 
-async def _answer(headers: list[tuple[bytes, bytes]], body: bytes, kind: str = "http") -> list[dict[str, Any]]:
+async def _answer(
+    headers: list[tuple[bytes, bytes]], body: bytes, kind: str = "http", method: str = "GET"
+) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def page(_: Scope, __: Receive, send: Send) -> None:
@@ -87,7 +90,7 @@ async def _answer(headers: list[tuple[bytes, bytes]], body: bytes, kind: str = "
     async def send(message: Message) -> None:
         sent.append(dict(message))
 
-    await Guard(page, ["127.0.0.1", "localhost"])({"type": kind, "headers": headers}, None, send)  # type: ignore[arg-type]
+    await Guard(page, ["127.0.0.1", "localhost"])({"type": kind, "method": method, "headers": headers}, None, send)  # type: ignore[arg-type]
     return sent
 
 
@@ -114,6 +117,14 @@ async def test_only_the_consoles_own_requests_pass(headers: list[tuple[bytes, by
     assert start["status"] == (200 if passes else 403)
     closed = (await _answer(headers, b"", "websocket"))[0]
     assert (closed["type"] == "websocket.close") is not passes
+
+
+@pytest.mark.parametrize(("headers", "passes"), [([OWN], False), ([OWN, (b"origin", b"http://127.0.0.1:8490")], True)])
+async def test_what_changes_something_must_say_where_it_comes_from(
+    headers: list[tuple[bytes, bytes]], passes: bool
+) -> None:
+    start = (await _answer(headers, b"", method="POST"))[0]
+    assert start["status"] == (200 if passes else 403)
 
 
 async def test_each_page_has_a_nonce_of_its_own_and_only_its_scripts_bear_it() -> None:
@@ -148,12 +159,24 @@ async def test_however_many_look_it_is_read_once_and_again_when_it_is_old() -> N
     assert await shared.get() == 3
 
 
-def test_roles_open_pages_and_an_administrator_is_no_auditor() -> None:
+@pytest.mark.parametrize(
+    ("roles", "pages"),
+    [
+        ([("viewer", "G00")], "now units history"),
+        ([("auditor", "G00")], "now documents units history"),
+        ([("operator", "G00")], "now units dead-letters history"),
+        ([("administrator", "G00")], "now units history"),
+        ([("administrator", "G00"), ("auditor", "G00")], "now units history"),
+        ([("auditor", "H26")], ""),
+        ([], ""),
+    ],
+)
+def test_roles_for_the_whole_country_open_pages(roles: list[tuple[RoleName, str]], pages: str) -> None:
+    directory = Directory()
+    directory.apply(0, [Grant("an", role, scope, 1, True, "test", "by") for role, scope in roles])
+    session = seen_as(rights_of(directory.latest(), "an"), "")
     assert set(OPENS) == set(PAGES)
-    assert [page for page in PAGES if Session("a", frozenset({"administrator"})).may_open(page)] == []
-    assert Session("a", frozenset({"auditor"})).may_open("documents")
-    assert not Session("a", frozenset({"viewer"})).may_open("documents")
-    assert not Session("a", frozenset({"auditor"}), scope="H26").may_open("documents")
+    assert " ".join(page for page in PAGES if session.may_open(page)) == pages
 
 
 def _agency(code: str, parent: str | None, level: Level) -> Agency:

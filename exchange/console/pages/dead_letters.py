@@ -71,7 +71,7 @@ class _DeadLetters:
 
     async def _list(self, group: Group) -> None:
         async with self._saying.at_work():
-            auditor = Auditor(self._visit.deployment, self._visit.session, self._reason.value or "")
+            auditor = await self._auditor()
             found = await beside(lambda: auditor.dead_letters(group, self._days))
             self._listed.clear()
             self._opened.clear()
@@ -79,19 +79,23 @@ class _DeadLetters:
                 text("h2", f"{group.code} · {self._words('dead.newest')}").props('id="listed" tabindex="-1"')
                 with element("ul", "letters"):
                     for letter in found:
-                        self._letter(auditor, letter)
+                        self._letter(letter)
         ui.run_javascript('document.getElementById("listed")?.focus()')
 
-    def _letter(self, auditor: Auditor, letter: Letter) -> None:
+    async def _auditor(self) -> Auditor:
+        return Auditor(self._visit.deployment, await self._visit.require(), self._reason.value or "")
+
+    def _letter(self, letter: Letter) -> None:
         with element("li"):
             text("time", self._words.clock(letter.append_ms))
             with element("button", "open").props('type="button"') as opening:
                 hostile("bdi", letter.id or letter.place)
             text("span", letter.place, "place")
-        opening.on("click", lambda: self._open(auditor, letter))
+        opening.on("click", lambda: self._open(letter))
 
-    async def _open(self, auditor: Auditor, letter: Letter) -> None:
+    async def _open(self, letter: Letter) -> None:
         async with self._saying.at_work():
+            auditor = await self._auditor()
             found = await beside(lambda: auditor.dead_letter(letter))
             self._opened.clear()
             with self._opened, element("div", "card"):

@@ -44,7 +44,7 @@ class _Documents:
 
     async def _search(self) -> None:
         async with self._saying.at_work():
-            auditor = self._auditor()
+            auditor = await self._auditor()
             values = self._form.values()
             self._query = await beside(lambda: self._visit.deployment.ask(lambda view: _query(values, view)))
             self._cursor = None
@@ -56,13 +56,13 @@ class _Documents:
 
     async def _export(self) -> None:
         async with self._saying.at_work():
-            auditor, query = self._auditor(), self._query
+            auditor, query = await self._auditor(), self._query
             if query is not None:
                 ui.download.content(await beside(lambda: auditor.export(query)), "found.csv", "text/csv")
 
     async def _go_on(self) -> None:
         async with self._saying.at_work():
-            await self._more(self._auditor())
+            await self._more(await self._auditor())
 
     async def _more(self, auditor: Auditor) -> None:
         query, cursor = self._query, self._cursor
@@ -114,7 +114,7 @@ class _Documents:
 
     async def _open(self, id_: str, sender: str, thread: str) -> None:
         async with self._saying.at_work():
-            auditor = self._auditor()
+            auditor = await self._auditor()
             path = await beside(lambda: auditor.trace(id_, sender, thread))
             self._way.clear()
             self._found.set_visibility(False)
@@ -127,8 +127,8 @@ class _Documents:
         self._found.set_visibility(True)
         ui.run_javascript('document.getElementById("found")?.focus()')
 
-    def _auditor(self) -> Auditor:
-        return Auditor(self._visit.deployment, self._visit.session, self._form.reason())
+    async def _auditor(self) -> Auditor:
+        return Auditor(self._visit.deployment, await self._visit.require(), self._form.reason())
 
 
 class _Form:

@@ -78,6 +78,7 @@ class Way:
             button.disable()
             try:
                 async with saying.at_work():
+                    await self._visit.require()
                     data = await beside(lambda: auditor.evidence(path))
                     ui.download.content(data, "evidence.zip", "application/zip")
             finally:
