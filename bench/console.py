@@ -111,7 +111,7 @@ def main() -> None:
     port, url = int(sys.argv[1]), sys.argv[2]
     view = nation()
 
-    def away() -> Any:  # noqa: ANN401
+    def away(*_: object) -> Any:  # noqa: ANN401
         raise Unavailable("kafka.unavailable", "not a part of this benchmark")
 
     place = Deployment(
@@ -124,7 +124,8 @@ def main() -> None:
         processes=list,
         ages=lambda: None,
         limits=Limits(),
-        evidence=lambda _: b"",
+        evidence=away,
+        present=away,
         entrance=Everybody(Session("bench", frozenset(Permission))),
     )
     with listen(port) as listener:

@@ -20,6 +20,7 @@ from exchange.backbone.hop import GROUP
 from exchange.cli import attesting
 from exchange.cli import world as worlds
 from exchange.cli.accountable import By, who
+from exchange.cli.dead_letters import present_of
 from exchange.cli.evidence import exported
 from exchange.cli.ledger import key_of
 from exchange.cli.output import ERR
@@ -100,6 +101,7 @@ def deployment_of(world: World, name: str | None) -> Deployment:
         ages=lambda: _ages(world),
         limits=attesting.LIMITS,
         evidence=lambda way: _evidence(world, way),
+        present=lambda view: replace(present_of(world), view=view),
         entrance=Accounts(logins, ask) if name is None else Everybody(Session(name, everything)),
         lock=lock,
     )

@@ -1,4 +1,4 @@
-"""The console: pages in the browser for auditors and operators, out of the views; it decides and changes nothing."""
+"""The console: pages in the browser for auditors and operators, out of the views; it decides nothing."""
 
 from exchange.console.deployment import Deployment, Health
 from exchange.console.entrance import Accounts, Everybody

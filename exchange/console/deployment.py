@@ -15,6 +15,7 @@ from exchange.backbone.clients import Config
 from exchange.console.entrance import Entrance
 from exchange.errors import Unavailable
 from exchange.ledger.attesting import Ages, Limits
+from exchange.operating.foreseeing import Present
 from exchange.signatures import Trust
 from exchange.views.throughput import ThroughputStore
 from exchange.views.trace_path import Path
@@ -39,7 +40,7 @@ class Deployment:
 
     `keyed`: partitions of the keyed topics; `group`: the hop's; `ages`: how long the ledger has gone unseen, None while
     there is none; `evidence`: the file that proves an accepted document's way (docs/evidence-format.md), once the
-    ledger has taken it in.
+    ledger has taken it in; `present`: what a forecast is made of.
     """
 
     base: Callable[[], Config]
@@ -52,6 +53,7 @@ class Deployment:
     ages: Callable[[], Ages | None]
     limits: Limits
     evidence: Callable[[Path], bytes]
+    present: Callable[[DirectoryView], Present]
     entrance: Entrance
     lock: Lock = field(default_factory=Lock)
 

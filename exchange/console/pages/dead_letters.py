@@ -6,9 +6,11 @@ from nicegui import ui
 
 from exchange.console.elements import columns, element, hostile, link, text
 from exchange.console.pages.acting import Saying, soon
+from exchange.console.pages.redriving import Redriving
 from exchange.console.reading import dead_letters
 from exchange.console.reading.dead_letters import PERIODS, Group, Letter, Opened
 from exchange.console.reading.looking import REASON_CHARACTERS_MAX, Auditor
+from exchange.console.reading.redriving import Operator
 from exchange.console.visit import Visit, beside
 
 _WIDTH = 16
@@ -77,16 +79,22 @@ class _DeadLetters:
             self._opened.clear()
             with self._listed, element("div", "card"):
                 text("h2", f"{group.code} · {self._words('dead.newest')}").props('id="listed" tabindex="-1"')
+                redriving = Redriving(self._words, self._operator)
                 with element("ul", "letters"):
                     for letter in found:
-                        self._letter(letter)
+                        self._letter(letter, redriving)
+                redriving.draw()
         ui.run_javascript('document.getElementById("listed")?.focus()')
 
     async def _auditor(self) -> Auditor:
         return Auditor(self._visit.deployment, await self._visit.require(), self._reason.value or "")
 
-    def _letter(self, letter: Letter) -> None:
+    async def _operator(self) -> Operator:
+        return Operator(self._visit.deployment, await self._visit.require(), self._reason.value or "")
+
+    def _letter(self, letter: Letter, redriving: Redriving) -> None:
         with element("li"):
+            redriving.box(letter)
             text("time", self._words.clock(letter.append_ms))
             with element("button", "open").props('type="button"') as opening:
                 hostile("bdi", letter.id or letter.place)
