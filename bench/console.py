@@ -22,8 +22,7 @@ from playwright.sync_api import Browser
 from bench.results import Result, result, told
 from bench.search import DOCUMENTS, SPACING_MS, SUBJECTS, database, fill, nation, summary
 from bench.world import SEED, BenchWorld
-from exchange.accounts import Permission
-from exchange.console import Deployment, Everybody, Session, listen, serve
+from exchange.console import Deployment, Everybody, everything, listen, serve
 from exchange.errors import Unavailable
 from exchange.ledger.attesting import Limits
 from exchange.views.throughput import ThroughputStore
@@ -126,7 +125,7 @@ def main() -> None:
         limits=Limits(),
         evidence=away,
         present=away,
-        entrance=Everybody(Session("bench", frozenset(Permission))),
+        entrance=Everybody(everything("bench")),
     )
     with listen(port) as listener:
         asyncio.run(serve(place, listener))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exchange.accounts import Permission
 from exchange.accounts.logins import Logins
 from exchange.accounts.passwords import Passwords
 from exchange.accounts.store import AccountStore
@@ -35,7 +34,7 @@ from exchange.local.progress import silent
 from exchange.views.trace_path import Path as Way
 
 if TYPE_CHECKING:
-    from exchange.console import Deployment, Health
+    from exchange.console import Deployment, Health, Session
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +71,7 @@ async def _serve(world: World, port: int, name: str | None) -> None:
 
 def deployment_of(world: World, name: str | None) -> Deployment:
     """The console's place in this world. `name`: who everybody is; None: people log in."""
-    from exchange.console import Accounts, Deployment, Everybody, Session
+    from exchange.console import Accounts, Deployment, Everybody, everything
 
     def directory() -> DirectoryView:
         world.directory_log.catch_up()
@@ -89,7 +88,6 @@ def deployment_of(world: World, name: str | None) -> Deployment:
         with lock:
             return question(directory())
 
-    everything = frozenset(Permission)
     return Deployment(
         base=lambda: world.base,
         database_url=lambda: world.database_url,
@@ -102,7 +100,7 @@ def deployment_of(world: World, name: str | None) -> Deployment:
         limits=attesting.LIMITS,
         evidence=lambda way: _evidence(world, way),
         present=lambda view: replace(present_of(world), view=view),
-        entrance=Accounts(logins, ask) if name is None else Everybody(Session(name, everything)),
+        entrance=Accounts(logins, ask) if name is None else Everybody(everything(name)),
         lock=lock,
     )
 

@@ -3,6 +3,6 @@
 from exchange.console.deployment import Deployment, Health
 from exchange.console.entrance import Accounts, Everybody
 from exchange.console.server import listen, serve
-from exchange.console.session import Session
+from exchange.console.session import Session, everything
 
-__all__ = ["Accounts", "Deployment", "Everybody", "Health", "Session", "listen", "serve"]
+__all__ = ["Accounts", "Deployment", "Everybody", "Health", "Session", "everything", "listen", "serve"]

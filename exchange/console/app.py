@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from exchange.console.deployment import Deployment
 from exchange.console.entering import add_forms, page_of, session_of
-from exchange.console.entrance import TOKEN
+from exchange.console.entrance import COOKIE
 from exchange.console.frame import PAGES, Page, framed
 from exchange.console.guarding import Guard
 from exchange.console.pages import dead_letters, documents, history, now, units
@@ -92,7 +92,7 @@ def _register(language: Language, name: str, deployment: Deployment, pulse: Puls
             deployment=deployment,
             pulse=pulse,
             query=dict(request.query_params),
-            token=request.cookies.get(TOKEN, ""),
+            token=request.cookies.get(COOKIE, ""),
         )
         await framed(visit, _BUILDERS[name])
         return None

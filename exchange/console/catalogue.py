@@ -34,8 +34,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "refused.login.refused": ("Tên hoặc mật khẩu không đúng.", "Name or password is wrong."),
     "refused.login.locked": ("Tạm khóa vì đã thử sai nhiều lần; hãy đợi.", "Locked after too many attempts; wait."),
     "refused.login.too_fast": ("Quá nhiều lần thử; hãy đợi một phút.", "Too many attempts; wait a minute."),
-    "refused.login.busy": ("Đang bận; hãy thử lại.", "Busy; try again."),
     "refused.session.over": ("Phiên làm việc đã kết thúc; hãy đăng nhập lại.", "Your session is over; log in again."),
+    "refused.permission.scope": (
+        "Hãy nhập đơn vị gửi hoặc nhận trong phạm vi của bạn:",
+        "Name a sender or a recipient within your scope:",
+    ),
     "refused.permission.missing": ("Vai trò của bạn không cho phép.", "Your role doesn't allow it."),
     # What is away.
     "away.kafka": (
@@ -217,6 +220,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "look.no_reason": ("không nêu lý do", "no reason given"),
     # Units.
     "units.country": ("Cả nước", "The country"),
+    "units.scope": ("Phạm vi của bạn", "Your scope"),
     "units.path": ("Vị trí", "Where you are"),
     "units.view": ("Cách xem", "View"),
     "units.tree": ("Đơn vị trực thuộc", "Directly below"),
@@ -274,6 +278,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "foreseen.duplicate": ("trùng lặp", "a duplicate"),
     "foreseen.waiting": ("chưa quyết định được", "not decided yet"),
     "foreseen.bug": ("lỗi của hệ thống", "a bug of the exchange"),
+    "foreseen.erased": ("đã xóa", "erased"),
+    "refused.dead_letter.erased": ("Đã xóa theo quyết định:", "Erased, by decision:"),
     "refused.dead_letters.none": ("Hãy chọn ít nhất một.", "Pick at least one."),
     "refused.dead_letters.two_needed": ("Quá 100 bản cần hai người.", "More than 100 need two people."),
     "refused.decision.text": ("Hãy nêu lý do trên một dòng:", "Say why, in one line:"),

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from exchange.console.entrance import TOKEN, Entrance
+from exchange.console.entrance import COOKIE, Entrance
 from exchange.console.frame import PAGES
 from exchange.console.pages.login import away_page, login_page
 from exchange.console.session import Session
@@ -38,7 +38,7 @@ def add_forms(app: FastAPI, entrance: Entrance, words_of: Callable[[Request], Wo
 async def session_of(entrance: Entrance, request: Request, words: Words, page: str) -> Session | Response:
     """Whose page it is, or what to answer instead."""
     try:
-        found = await asyncio.to_thread(entrance.session, request.cookies.get(TOKEN, ""))
+        found = await asyncio.to_thread(entrance.session, request.cookies.get(COOKIE, ""))
     except Unavailable as exc:
         return HTMLResponse(away_page(words, request.cookies.get(THEME, ""), exc.code), 503)
     return RedirectResponse(f"/login?page={words.language}/{page}", 303) if found is None else found
@@ -66,7 +66,7 @@ async def _login(entrance: Entrance, words_of: Callable[[Request], Words], reque
     except Unavailable as exc:
         return HTMLResponse(login_page(words, theme, page, words.away(exc.code)), 503)
     response = RedirectResponse(f"/{page}", 303)
-    response.set_cookie(TOKEN, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=request.url.scheme == "https")
     return response
 
 
@@ -74,12 +74,12 @@ async def _logout(entrance: Entrance, request: Request) -> Response:
     response = RedirectResponse("/login", 303)
     try:
         form = await _form(request)
-        await asyncio.to_thread(entrance.logout, request.cookies.get(TOKEN, ""), form.get("csrf", ""))
+        await asyncio.to_thread(entrance.logout, request.cookies.get(COOKIE, ""), form.get("csrf", ""))
     except Rejected as exc:
         return Response(exc.code, 403)
     except Unavailable as exc:
         return Response(exc.code, 503)
-    response.delete_cookie(TOKEN, httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response
 
 

@@ -1,8 +1,7 @@
 """How people come in: everybody who is logged in on this machine, or by an account of their own.
 
 Guarantees: without an account nobody is anybody; what a session may do is asked of the directory's grants anew with
-each page and each look, so a revoked grant counts with the next one. A role counts here if it is granted for the whole
-country; one for a part of it opens nothing yet.
+each page and each look, so a revoked grant counts with the next one.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Protocol
 
 from exchange.accounts import Permission, Rights
 from exchange.accounts.logins import Logins
-from exchange.agencies import ROOT_CODE, DirectoryView
+from exchange.agencies import DirectoryView
 from exchange.console.session import Session
 from exchange.errors import Rejected
 
-TOKEN = "console_session"  # noqa: S105  the cookie's name
+COOKIE = "console_session"
 
 
 class Entrance(Protocol):
@@ -102,5 +101,4 @@ class Accounts:
 
 def seen_as(rights: Rights, csrf: str) -> Session:
     """What the console makes of somebody's rights."""
-    permissions = frozenset(one for one in Permission if ROOT_CODE in rights.scopes(one))
-    return Session(rights.user, permissions, csrf)
+    return Session(rights.user, {one: rights.scopes(one) for one in Permission}, csrf)

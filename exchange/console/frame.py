@@ -92,7 +92,8 @@ def _logout(visit: Visit) -> None:
     with element("form", "switch").props('method="post" action="/logout"'):
         element("input").props(f'type="hidden" name="csrf" value="{visit.session.csrf}"')
         text("button", visit.words("login.logout")).props('type="submit"')
-    ui.timer(CHECKED_S, partial(_go_if_over, visit))
+    if visit.session.may_open(visit.page):  # otherwise there is nothing to leave
+        ui.timer(CHECKED_S, partial(_go_if_over, visit), immediate=False)
 
 
 async def _go_if_over(visit: Visit) -> None:

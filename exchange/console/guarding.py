@@ -20,7 +20,7 @@ _SCRIPT = re.compile(rb"<script(?=[\s>])")
 _READING = frozenset({"GET", "HEAD"})
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # under no-referrer a form would say that it comes from nowhere
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),

@@ -42,6 +42,11 @@ class Words:
         found = TEXTS[key][self._place]
         return found.format(**blanks) if blanks else found
 
+    def named(self, group: str, name: str) -> str:
+        """What a name of the exchange's is called here; itself, if it has no text in that group."""
+        key = f"{group}.{name}"
+        return self(key) if key in TEXTS else name
+
     def away(self, code: str) -> str:
         """What an error of the world means for whoever looks."""
         return self(_AWAY.get(code.partition(".")[0], "away.other"), code=code)

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from exchange.agencies.levels import Level
 from exchange.console.texts import LANGUAGES
 from exchange.local.waiting import wait_until
+from exchange.operating.suspending import resume, suspend
 from exchange.statements.status import ARRIVED
 from exchange.views.accesses import AccessStore
 from exchange.views.trace_store import TraceStore
@@ -209,6 +210,36 @@ def test_a_dead_letter_is_decoded_beside_its_raw_bytes(exchange: Exchange, conso
         assert page.evaluate("document.documentElement.scrollWidth") <= WIDE[0]
         visitor.shoot("dead-letters-opened")
         assert visitor.complaints == []
+
+
+def test_a_dead_letter_is_sent_again_after_a_forecast(exchange: Exchange, console: Console, browser: Browser) -> None:
+    member, registrar = exchange.newcomer(), exchange.world.registrar
+    fields = exchange.document(member, [exchange.member(Level.COMMUNE).agency.code])
+    suspend(registrar, member.agency.code, "test", "An", "Bình")
+    fate = None
+    while fate is None or fate.event["outcome"] == "accepted":  # until the hop has heard of it
+        fields = exchange.document(member, [exchange.member(Level.COMMUNE).agency.code])
+        [fate] = exchange.fates([exchange.submit("document", fields, member)])
+    resume(registrar, member.agency.code, "test", "An", "Bình")
+    stored(exchange, fields)
+    with visiting(browser) as visitor:
+        page = visitor.page
+        page.goto(f"{console.url}/en/dead-letters?days=1")
+        page.get_by_label("Why you look").fill("Khóa mới")
+        row = page.locator("tr", has_text="sender.suspended").filter(has_text=member.agency.code)
+        row.get_by_role("button", name="List").click()
+        page.get_by_role("button", name="What would become").click()
+        expect(page.locator(".notice")).to_contain_text("Pick at least one")
+        page.get_by_role("button", name="Pick all").click()
+        page.get_by_role("button", name="What would become").click()
+        expect(page.locator(".forecast")).to_contain_text("accepted")
+        visitor.shoot("dead-letters-redrive")
+        page.get_by_role("button", name="Send 1 again").click()
+        expect(page.locator(".hint", has_text="1 sent again")).to_be_visible()
+        assert visitor.complaints == []
+    exchange.settle()
+    delivered = [one.fields["id"] for fate in exchange.all_fates() for one in fate.deliveries if one.kind == "document"]
+    assert delivered.count(fields["id"]) == 1
 
 
 def test_units_are_walked_and_ranked_a_hundred_rows_at_a_time(

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from exchange.cli.running import options_of
-from exchange.console.entrance import TOKEN
+from exchange.console.entrance import COOKIE
 from tests.support.consoles import ABSENT, CHROMIUM, Console, chromium, serving, visiting
 from tests.support.running import Exchange
 
@@ -40,11 +40,11 @@ def run(exchange: Exchange, *arguments: str, given: str = "") -> None:
     subprocess.run(command, input=given.encode(), check=True, timeout=60)
 
 
-def made(exchange: Exchange, role: str) -> str:
-    """An account with that role for the whole country."""
+def made(exchange: Exchange, role: str, scope: str = "G00") -> str:
+    """An account with that role, by default for the whole country."""
     name = f"an.{uuid.uuid4().hex[:8]}"
     run(exchange, "user", "add", name, "--name", "Nông Thị An", given=f"{PASSWORD}\n")
-    run(exchange, "user", "grant", name, role, "--reason", "test")
+    run(exchange, "user", "grant", name, role, "--for", scope, "--reason", "test")
     return name
 
 
@@ -60,7 +60,7 @@ def log_in(page: Page, console: Console, name: str, password: str) -> None:
 
 def test_nothing_is_served_to_whoever_has_not_logged_in(console: Console) -> None:
     for token in ("", "guessed"):
-        answer = httpx.get(f"{console.url}/en/documents", cookies={TOKEN: token} if token else {})
+        answer = httpx.get(f"{console.url}/en/documents", cookies={COOKIE: token} if token else {})
         assert (answer.status_code, answer.headers["location"]) == (303, "/login?page=en/documents")
     form = {"name": "nobody", "password": PASSWORD}
     assert httpx.post(f"{console.url}/login", data=form).status_code == 403
@@ -68,7 +68,7 @@ def test_nothing_is_served_to_whoever_has_not_logged_in(console: Console) -> Non
     refused = httpx.post(f"{console.url}/login", data=form, headers={"origin": console.url})
     assert refused.status_code == 403
     assert "login.refused" in refused.text
-    assert TOKEN not in refused.cookies
+    assert COOKIE not in refused.cookies
     large = httpx.post(f"{console.url}/login", content=b"name=" + b"x" * 100_000, headers={"origin": console.url})
     assert "login.form" in large.text
 
@@ -91,14 +91,14 @@ def test_a_viewer_sees_numbers_and_no_documents_until_logged_out(
         page.goto(f"{console.url}/en/documents")
         expect(page.locator(".notice")).to_contain_text("Your role doesn't open this page")
         expect(page.locator("form.asking")).to_have_count(0)
-        cookie = next(one for one in visitor.context.cookies() if one["name"] == TOKEN)
+        cookie = next(one for one in visitor.context.cookies() if one["name"] == COOKIE)
         assert cookie["httpOnly"]
         assert cookie["sameSite"] == "Strict"
         page.get_by_role("button", name="Log out").click()
-        expect(page).to_have_url(re.compile("/login$"))
+        expect(page).to_have_url(re.compile("/login"))
         page.goto(f"{console.url}/en/now")
         expect(page).to_have_url(re.compile("/login"))
-        assert httpx.get(f"{console.url}/en/now", cookies={TOKEN: cookie["value"]}).status_code == 303
+        assert httpx.get(f"{console.url}/en/now", cookies={COOKIE: cookie["value"]}).status_code == 303
         assert visitor.complaints == []
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from exchange.accounts import rights_of
-from exchange.agencies import Agency, Directory, Grant, Level, RoleName
+from exchange.agencies import Agency, Directory, DirectoryView, Erased, Erasure, Grant, Level, RoleName
 from exchange.console.catalogue import TEXTS
 from exchange.console.charts import bars
-from exchange.console.deployment import Away
+from exchange.console.deployment import Away, Deployment
 from exchange.console.elements import visible
 from exchange.console.entrance import seen_as
 from exchange.console.frame import PAGES
@@ -25,10 +26,11 @@ from exchange.console.guarding import Guard
 from exchange.console.pages.dead_letters import dumped
 from exchange.console.pulse import Shared
 from exchange.console.reading.coverage import arranged, counted
+from exchange.console.reading.dead_letters import Letter, opened
 from exchange.console.reading.months import as_csv, months
 from exchange.console.session import OPENS
 from exchange.console.texts import Words
-from exchange.errors import Unavailable
+from exchange.errors import Rejected, Unavailable
 
 SOURCES = Path(__file__).parents[2] / "exchange" / "console"
 
@@ -60,7 +62,7 @@ def test_every_key_that_is_used_is_there_and_every_one_there_is_used() -> None:
         if re.fullmatch(r"(now|way|units|history|dead|documents|frame)\.[a-z_0-9]+", one)
     }
     assert unknown - set(TEXTS) == set()
-    composed = ("level.", "status.", "refused.")
+    composed = ("level.", "status.", "refused.", "kind.", "outcome.", "look.", "state.", "foreseen.")
     unused = {key for key in TEXTS if key not in used and not key.startswith((*beginnings, *composed))}
     assert unused == set()
 
@@ -167,11 +169,13 @@ async def test_however_many_look_it_is_read_once_and_again_when_it_is_old() -> N
         ([("operator", "G00")], "now units dead-letters history"),
         ([("administrator", "G00")], "now units history"),
         ([("administrator", "G00"), ("auditor", "G00")], "now units history"),
-        ([("auditor", "H26")], ""),
+        ([("auditor", "H26")], "documents units"),
+        ([("operator", "H26")], "units"),
+        ([("auditor", "H26"), ("viewer", "G00")], "now documents units history"),
         ([], ""),
     ],
 )
-def test_roles_for_the_whole_country_open_pages(roles: list[tuple[RoleName, str]], pages: str) -> None:
+def test_roles_open_pages_for_the_country_or_within_their_scope(roles: list[tuple[RoleName, str]], pages: str) -> None:
     directory = Directory()
     directory.apply(0, [Grant("an", role, scope, 1, True, "test", "by") for role, scope in roles])
     session = seen_as(rights_of(directory.latest(), "an"), "")
@@ -200,6 +204,7 @@ def test_coverage_of_a_unit_is_that_of_all_at_and_below_it() -> None:
     assert {unit.code for unit in found.within("H26")} == {"H26", "H26.1", "H26.1.1"}
     assert [unit.code for unit in found.above("H26.1.1")] == ["H26", "H26.1", "H26.1.1"]
     assert [unit.code for unit in found.children[None]] == ["H26", "H27"]
+    assert [unit.code for unit in found.topmost(["H26.1", "H26.1.1", "H27", "gone"])] == ["H26.1", "H27"]
 
 
 def test_a_cycle_in_the_directory_is_walked_once() -> None:
@@ -222,6 +227,24 @@ def test_a_bar_is_as_high_as_its_count_and_a_label_is_text() -> None:
     assert drawn.count("M") == 2 + 2
     assert "<b>" not in drawn
     assert "NaN" not in bars([0, 0], "none")
+
+
+def test_an_erased_dead_letter_is_not_opened_though_the_topic_has_it() -> None:
+    class Place:
+        def ask(self, question: Callable[[DirectoryView], object]) -> object:
+            directory = Directory()
+            statement = Erased(bytes(32), "documents", 1, 7, 0, 0)
+            directory.apply(0, [Erasure("H02/d", "H02", "d", 0, 1, (statement,), "x", "An", "Bình")])
+            return question(directory.latest())
+
+        def base(self) -> object:
+            raise Unavailable("kafka.asked")
+
+    place = cast("Deployment", Place())
+    with pytest.raises(Rejected, match=r"dead_letter\.erased"):
+        opened(place, Letter("documents", 1, 7, 0, "document", "d"))
+    with pytest.raises(Unavailable, match=r"kafka\.asked"):
+        opened(place, Letter("documents", 1, 8, 0, "document", "d"))
 
 
 def test_bytes_are_dumped_sixteen_a_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,7 @@ class Saying:
     def __init__(self, words: Words) -> None:
         self._words = words
         self._place: Element = element("div", "notices").props('role="status"')
+        self._one_at_a_time = asyncio.Lock()
 
     def clear(self) -> None:
         """Say nothing."""
@@ -60,14 +62,15 @@ class Saying:
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
-        """Around what takes a while; what it raises of the exchange's own errors is said."""
-        self.say("acting.working")
-        try:
-            yield
-        except InvariantBroken as exc:
-            log.critical("console.bug", detail=exc.detail)
-            self.refuse(exc)
-        except ExchangeError as exc:
-            self.refuse(exc)
-        else:
-            self.clear()
+        """Around what takes a while, one thing after the other; what it raises of the exchange's own errors is said."""
+        async with self._one_at_a_time:
+            self.say("acting.working")
+            try:
+                yield
+            except InvariantBroken as exc:
+                log.critical("console.bug", detail=exc.detail)
+                self.refuse(exc)
+            except ExchangeError as exc:
+                self.refuse(exc)
+            else:
+                self.clear()

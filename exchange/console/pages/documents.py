@@ -92,11 +92,11 @@ class _Documents:
         with element("article", f"card result {one.outcome}"):
             with element("p", "line"):
                 text("time", words.clock(one.append_ms))
-                text("b", words("kind." + one.kind) if one.type is None else one.type)
+                text("b", words.named("kind", one.kind) if one.type is None else one.type)
                 if one.code:
                     hostile("bdi", one.code)
                 if one.outcome != "accepted":
-                    text("strong", f"{words('outcome.' + one.outcome)} {one.rejection}".strip(), "bad")
+                    text("strong", f"{words.named('outcome', one.outcome)} {one.rejection}".strip(), "bad")
             with element("h3"), element("button", "open").props('type="button"') as opening:
                 hostile("bdi", one.subject or one.id or words("documents.unnamed"))
             opening.on("click", lambda: self._open(one.id, one.sender, one.thread))

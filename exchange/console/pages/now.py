@@ -237,5 +237,5 @@ class _Rows:
 
 
 def _process(words: Words, one: Health) -> tuple[str, ...]:
-    state = words("state.disk_full") if one.is_disk_full else words(f"state.{one.state}")
+    state = words("state.disk_full") if one.is_disk_full else words.named("state", one.state)
     return one.name, state, words.megabytes(one.resident_bytes)

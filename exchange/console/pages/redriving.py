@@ -58,7 +58,7 @@ class Redriving:
             with element("tbody"):
                 for (outcome, code), count in counted.most_common():
                     with element("tr"):
-                        text("td", words(f"foreseen.{outcome}"))
+                        text("td", words.named("foreseen", outcome))
                         text("td", code)
                         text("td", words.number(count), "number")
         fit = len(sendable(foreseen))

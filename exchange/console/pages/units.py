@@ -46,17 +46,23 @@ async def build(visit: Visit) -> None:
 
 
 def _show(visit: Visit, found: Coverage) -> None:
+    tops = visit.session.tops("units")
+    first = found.children.get(None, []) if tops is None else found.topmost(tops)
     code = visit.query.get("unit")
-    if code is not None and code not in found.units:
+    if code is not None and not any(unit in first for unit in found.above(code)):
         text("p", visit.words("units.unknown"), "notice")
         code = None
-    tops = found.children.get(None, [])
-    _Units(visit, found, tops[0].code if code is None and len(tops) == 1 else code)
+    if code is None and len(first) == 1:
+        code = first[0].code
+    _Units(visit, found, first, code)
 
 
 class _Units:
-    def __init__(self, visit: Visit, found: Coverage, code: str | None) -> None:
-        self._visit, self._words, self._found, self._code = visit, visit.words, found, code
+    """What is shown of one unit, or of the first ones. `first`: the topmost that may be seen."""
+
+    def __init__(self, visit: Visit, found: Coverage, first: list[Unit], code: str | None) -> None:
+        self._visit, self._words, self._found, self._first, self._code = visit, visit.words, found, first, code
+        self._looked_at = first if code is None else [found.units[code]]
         self._shown = 0
         self._path()
         self._figures()
@@ -65,9 +71,9 @@ class _Units:
             self._choice("units.tree", None, is_current=by not in RANKINGS)
             for name in RANKINGS:
                 self._choice(f"units.by_{name}", name, is_current=name == by)
-        rows = found.children.get(code, [])
+        rows = first if code is None else found.children.get(code, [])
         if by in RANKINGS:
-            rows = sorted(found.within(code), key=lambda unit: (RANKINGS[by](unit), unit.code))
+            rows = sorted(self._within(), key=lambda unit: (RANKINGS[by](unit), unit.code))
         self._rows = rows
         with element("div", "card scroll"):
             with element("table", "rows units"):
@@ -81,22 +87,23 @@ class _Units:
 
     def _path(self) -> None:
         with element("nav", "line crumbs").props(f'aria-label="{self._words("units.path")}"'):
-            link(self._words("units.country"), self._address(None))
+            is_all = self._visit.session.tops("units") is None
+            link(self._words("units.country" if is_all else "units.scope"), self._address(None))
             above = [] if self._code is None else self._found.above(self._code)
-            for unit in above[1:] if len(self._found.children.get(None, [])) == 1 else above:
+            while above and above[0] not in self._first:  # beyond what may be seen
+                above.pop(0)
+            for unit in above[1:] if len(self._first) == 1 and is_all else above:
                 text("span", "›")
                 link(visible_name(unit), self._address(unit.code))
 
+    def _within(self) -> list[Unit]:
+        return [unit for top in self._looked_at for unit in self._found.within(top.code)]
+
     def _figures(self) -> None:
         words = self._words
-        if self._code is None:
-            below = len(self._found.units)
-            active = [
-                sum(unit.active[place] for unit in self._found.children.get(None, [])) for place in range(len(DAYS))
-            ]
-        else:
-            below, active = self._found.units[self._code].below, self._found.units[self._code].active
-        silent = sum(1 for unit in self._found.within(self._code) if unit.is_silent)
+        below = sum(unit.below for unit in self._looked_at)
+        active = [sum(unit.active[place] for unit in self._looked_at) for place in range(len(DAYS))]
+        silent = sum(1 for unit in self._within() if unit.is_silent)
         with element("dl", "figures"):
             for days, count in zip(DAYS, active, strict=True):
                 with element("div", "figure"):

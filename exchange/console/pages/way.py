@@ -152,7 +152,7 @@ class Way:
             named = related.summary.subject if related.summary is not None else related.entry.id
             yield self._moment(related.entry, "way.related", named)
         for entry in path.others:
-            said = f"{entry.kind} {words('outcome.' + entry.outcome)} {entry.code}".strip()
+            said = f"{entry.kind} {words.named('outcome', entry.outcome)} {entry.code}".strip()
             yield _Moment(
                 entry.append_ms, said, entry.sender, _place(entry), entry.outcome in {"rejected", "set_aside"}
             )
@@ -195,7 +195,7 @@ class Way:
             for look in path.looks[:LOOKS_SHOWN]:
                 with element("li"):
                     text("time", words.clock(look.append_ms))
-                    text("span", words(f"look.{look.action}"))
+                    text("span", words.named("look", look.action))
                     hostile("bdi", look.by)
                     hostile("bdi", look.reason or words("look.no_reason"))
 

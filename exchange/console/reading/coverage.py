@@ -70,11 +70,8 @@ class Coverage:
     units: dict[str, Unit]
     children: dict[str | None, list[Unit]] = field(default_factory=dict)
 
-    def within(self, code: str | None) -> Iterable[Unit]:
-        """The unit and all below it; None: everyone."""
-        if code is None:
-            yield from self.units.values()
-            return
+    def within(self, code: str) -> Iterable[Unit]:
+        """The unit and all below it."""
         seen, waiting = {code}, [self.units[code]]
         while waiting:
             unit = waiting.pop()
@@ -82,6 +79,12 @@ class Coverage:
             below = [one for one in self.children.get(unit.code, []) if one.code not in seen]
             seen.update(one.code for one in below)  # a directory may hold a cycle
             waiting += below
+
+    def topmost(self, codes: Iterable[str]) -> list[Unit]:
+        """The units of these codes that are below no other of them."""
+        named = set(codes)
+        found = (self.units[code] for code in sorted(named & set(self.units)))
+        return [one for one in found if not any(above.code in named for above in self.above(one.code)[:-1])]
 
     def above(self, code: str) -> list[Unit]:
         """The units above it, the topmost first, and it."""

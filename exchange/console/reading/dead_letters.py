@@ -18,7 +18,7 @@ from exchange.backbone.clients import Config, error, reader
 from exchange.backbone.reading import read_to_end
 from exchange.console.deployment import Deployment
 from exchange.errors import Rejected
-from exchange.pipeline.outputs import DEAD_LETTERS
+from exchange.operating.dead_letters import DEAD_LETTERS, erased_places
 from exchange.signatures import decode_record
 from exchange.statements import Fields, identify, schema
 from exchange.views.trace_store import TraceStore
@@ -95,7 +95,12 @@ def listed(store: TraceStore, group: Group, days: int) -> list[Letter]:
 
 
 def opened(deployment: Deployment, letter: Letter) -> Opened | None:
-    """The dead letter of a submission, with its bytes; None if it isn't kept any more. Raises: Unavailable."""
+    """The dead letter of a submission, with its bytes; None if it isn't kept any more.
+
+    Raises: Rejected ``dead_letter.erased``: the topic may still have its bytes; Unavailable.
+    """
+    if (letter.topic, letter.partition, letter.offset) in deployment.ask(erased_places):
+        raise Rejected("dead_letter.erased", letter.place)
     found = _find(deployment.base(), letter)
     if found is None:
         return None

@@ -48,6 +48,7 @@ class Auditor:
 
     def search(self, query: Query, cursor: str | None = None) -> Page:
         """One page of what is found. Raises: Rejected ``search.*``, ``cursor.*``; Unavailable."""
+        self._keep_within(query)
         page = search(self._deployment.traces(), query, limit=LIMIT, cursor=cursor)
         self._record("search", query.spelled(), [_place(one) for one in page.results])
         return page
@@ -57,6 +58,7 @@ class Auditor:
 
         Raises: as `search`; Rejected ``search.too_many`` beyond `EXPORTED_MAX`.
         """
+        self._keep_within(query)
         access = Access("export", self._session.who, self._reason, query.spelled())
         accesses, written = Accesses(self._deployment.base()), 0
         with TemporaryDirectory() as folder:
@@ -83,6 +85,8 @@ class Auditor:
         except Ambiguous as exc:
             self._record("trace", id_, [])
             raise Rejected(exc.code, exc.detail) from exc
+        if path is not None and not self._is_theirs(path):
+            raise Rejected("permission.missing", "neither sent nor received within your scope")
         self._record("trace", id_, [] if path is None else path.places())
         return None if path is None else self._told(path)
 
@@ -107,6 +111,25 @@ class Auditor:
         self._record("trace", letter.place, [(letter.topic, letter.partition, letter.offset)])
         return opened(self._deployment, letter)
 
+    def _keep_within(self, query: Query) -> None:
+        """Whoever may look at a part of the country asks for what that part sent, or for what it received."""
+        tops = self._session.tops("documents")
+        if tops is None:
+            return
+        named = [one for one in (query.sender, query.recipient) if one is not None]
+        if not self._deployment.ask(lambda v: any(all(_below(v, tops, part.code) for part in one) for one in named)):
+            raise Rejected("permission.scope", ", ".join(sorted(tops)))
+
+    def _is_theirs(self, path: Path) -> bool:
+        """Whether somebody within the scope sent it or was to receive it."""
+        tops = self._session.tops("documents")
+        if tops is None:
+            return True
+        codes = {entry.sender for entry in path.entries() if entry.verified}
+        if path.document is not None:
+            codes = {path.document.entry.sender, *(one.recipient for one in path.document.deliveries)}
+        return self._deployment.ask(lambda view: any(_below(view, tops, code) for code in codes))
+
     def _record(self, action: Action, asked: str, places: list[Place]) -> None:
         Accesses(self._deployment.base()).record(Access(action, self._session.who, self._reason, asked), places)
 
@@ -128,3 +151,9 @@ class Auditor:
 
 def _place(one: Found) -> Place:
     return (one.source_topic, one.partition, one.source_offset)
+
+
+def _below(view: DirectoryView, tops: frozenset[str], code: str) -> bool:
+    """Whether the agency is at or below one of these; an unknown one isn't."""
+    found = view.agency(code)
+    return found is not None and (found.code in tops or any(above.code in tops for above in view.ancestors(found.code)))
