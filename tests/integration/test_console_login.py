@@ -12,8 +12,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from exchange.agencies.levels import Level
 from exchange.cli.running import options_of
 from exchange.console.entrance import COOKIE
+from exchange.local.waiting import wait_until
+from exchange.views.trace_store import TraceStore
+from exchange.views.tracing import trace
 from tests.support.consoles import ABSENT, CHROMIUM, Console, chromium, serving, visiting
 from tests.support.running import Exchange
 
@@ -117,3 +121,32 @@ def test_an_auditor_whose_grant_is_revoked_looks_no_more(
         run(exchange, "user", "revoke", name, "auditor", "--reason", "left")
         page.get_by_role("button", name="Search").click()
         expect(page.locator(".notice")).to_contain_text(re.compile("permission.missing|doesn't open this page"))
+
+
+def test_an_auditor_of_one_province_sees_that_province(exchange: Exchange, console: Console, browser: Browser) -> None:
+    sender, recipient = exchange.member(Level.PROVINCE), exchange.member(Level.CENTRAL)
+    mine, other = sender.agency.code, exchange.member(Level.DISTRICT).agency.code
+    assert mine not in {above.code for above in exchange.view.ancestors(other)}
+    fields = exchange.document(sender, [recipient.agency.code], subject="Của tỉnh")
+    exchange.fates([exchange.submit("document", fields, sender)])
+    assert wait_until(lambda: trace(TraceStore(exchange.world.database_url), fields["id"]) is not None, 60)
+    name = made(exchange, "auditor", mine)
+    with visiting(browser) as visitor:
+        page = visitor.page
+        log_in(page, console, name, PASSWORD)
+        expect(page.locator(".notice")).to_contain_text("Your role doesn't open this page")
+        for sought, found in (("", "Name a sender"), (other, "Name a sender"), (mine, "Của tỉnh")):
+            page.goto(f"{console.url}/en/documents")
+            page.get_by_label("Why you look").fill("Kiểm tra tỉnh")
+            page.get_by_label("Id", exact=True).fill(fields["id"])
+            page.get_by_label("Sender's code").fill(sought)
+            page.keyboard.press("Enter")
+            expect(page.locator(".found" if sought == mine else ".notice")).to_contain_text(found)
+        page.get_by_role("button", name="Của tỉnh").click()
+        expect(page.locator(".way")).to_contain_text(fields["id"])
+        page.goto(f"{console.url}/en/units")
+        expect(page.locator(".crumbs")).to_contain_text("Your scope")
+        for outside in (other, "G00"):
+            page.goto(f"{console.url}/en/units?unit={outside}")
+            expect(page.locator(".notice")).to_contain_text("No open unit has this code")
+            expect(page.locator(".units")).not_to_contain_text(outside)
