@@ -85,6 +85,7 @@ def create_app(clerk: Clerk, keeper: Keeper, is_online: Callable[[], bool]) -> G
             Route("/in/{name}/file/{number:int}", download),
             Route("/in/{name}/accept", accept, methods=["POST"]),
             Route("/in/{name}/refuse", refuse, methods=["POST"]),
+            Route("/in/{name}/answer", answer, methods=["POST"]),
             Route("/register", register),
             Route("/sent", outbox),
             Route("/sent/{id}", sent),
@@ -166,6 +167,17 @@ async def refuse(request: Request) -> Response:
     except (Rejected, Unavailable) as exc:
         return await asyncio.to_thread(_again, request, exc, reason=_field(form, "reason"))
     return RedirectResponse(f"/in/{quote(name, safe='')}?done=refused", 303)
+
+
+async def answer(request: Request) -> Response:
+    """Answer a recall, update or replacement."""
+    pages, form = await _form(request)
+    name, reason = request.path_params["name"], _field(form, "reason")
+    try:
+        await asyncio.to_thread(pages.clerk.answer, name, _field(form, "answer") == "agree", reason)
+    except (Rejected, Unavailable) as exc:
+        return await asyncio.to_thread(_again, request, exc, reason=reason)
+    return RedirectResponse(f"/in/{quote(name, safe='')}?done=answered", 303)
 
 
 def register(request: Request) -> Response:
@@ -284,9 +296,11 @@ def _document(request: Request, said: dict[str, Any], status: int = 200, **more:
     now = datetime.now(VIETNAM)
     pages.clerk.book.read(name, int(now.timestamp() * 1000))
     due = said["fields"].get("due")
+    owner, _, first = said["thread"].partition("/")
     return pages.show(
         request, "document.html", status, row=pages.clerk.book.received(name), said=said, fields=said["fields"],
         types=TYPES,
+        original=None if first == said["fields"]["id"] else pages.clerk.book.received_as(owner, first),
         is_late=due is not None and due < now.date().isoformat(), digest=_digest(said),
         incoming=pages.clerk.book.next_incoming(now.year), **{"reason": ""} | more,
     )  # fmt: skip

@@ -17,6 +17,8 @@ from connectors.shared.book import transaction
 from exchange.errors import Rejected
 
 NEW, ACCEPTING, ACCEPTED, REFUSING, REFUSED = "new", "accepting", "accepted", "refusing", "refused"
+AGREEING, AGREED, DECLINING, DECLINED = "agreeing", "agreed", "declining", "declined"
+"""Of what asks for an answer: a recall, update or replacement."""
 PREPARED, HANDED, SENT = "prepared", "handed", "sent"
 """Of a document of ours: to be signed; signed, in the outbox; with the exchange. Or `REFUSED`."""
 UNDELIVERABLE = 0
@@ -63,6 +65,10 @@ class Book:
         """One document for us."""
         return self._one("SELECT * FROM received WHERE name = ?", name)
 
+    def received_as(self, sender: str, statement_id: str) -> Row | None:
+        """One document for us by who sent it under which id."""
+        return self._one("SELECT * FROM received WHERE sender = ? AND id = ?", sender, statement_id)
+
     def inbox(self, *, only_new: bool, find: str, most: int, skip: int) -> list[Row]:
         """Documents for us, the newest first. `find`: a folded part of subject, number or sender."""
         pattern = f"%{find.replace('!', '!!').replace('%', '!%').replace('_', '!_')}%"
@@ -101,7 +107,10 @@ class Book:
 
     def undecided(self) -> list[Row]:
         """Decisions written and perhaps not signed."""
-        return self._all("SELECT * FROM received WHERE state IN (?, ?) ORDER BY decided_ms", ACCEPTING, REFUSING)
+        return self._all(
+            "SELECT * FROM received WHERE state IN (?, ?, ?, ?) ORDER BY decided_ms", ACCEPTING, REFUSING, AGREEING,
+            DECLINING,
+        )  # fmt: skip
 
     def next_incoming(self, year: int) -> int:
         """The next number of a year's register."""

@@ -36,6 +36,7 @@ from exchange.sdk import Agency, Fields, GatewayRefused, compose, parse_code
 VIETNAM = timezone(timedelta(hours=7))
 CANDIDATES = 5
 INCOMING_MAX = 9_999_999
+AGREED, DECLINED = 15, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,19 @@ class Clerk:
         if not reason:
             raise Rejected("desk.reason", "a refusal needs a reason")
         self._decide(name, rows.REFUSING, None, reason)
+
+    def answer(self, name: str, agree: bool, reason: str = "") -> None:
+        """Answer a recall, update or replacement: agreed (15), or declined with a reason (16).
+
+        Raises: Rejected, as `refuse`; ``desk.no_request``: it asks for nothing.
+        """
+        reason = " ".join(reason.split())
+        if not agree and not reason:
+            raise Rejected("desk.reason", "declining needs a reason")
+        row = self.book.received(name)
+        if row is not None and row["business"] == "new":
+            raise Rejected("desk.no_request", name[:100])
+        self._decide(name, rows.AGREEING if agree else rows.DECLINING, None, "" if agree else reason)
 
     def send(self, letter: Letter, files: Sequence[tuple[str, Path]]) -> None:
         """Sign and send a document; `files`: names and uploads, which are moved. The same letter again changes nothing.
@@ -211,9 +225,12 @@ class Clerk:
 
     def _sign(self, row: rows.Row) -> None:
         """Tell the sender what was decided; undone if the exchange's rules don't allow it."""
-        code, done = (ACCEPTED, rows.ACCEPTED) if row["state"] == rows.ACCEPTING else (REFUSED, rows.REFUSED)
+        code, done = _SIGNED[row["state"]]
+        said = read_arrival(self.items / row["name"]).said
+        owner, _, first = said["thread"].partition("/")
+        about = {"sender": owner, "id": first} if code in {AGREED, DECLINED} else None
         try:
-            say(self.agency, read_arrival(self.items / row["name"]).said, code, row["reason"])
+            say(self.agency, said, code, row["reason"], about)
         except Rejected as exc:
             if not (isinstance(exc, GatewayRefused) and is_the_worlds(exc)):
                 self.book.mark(row["name"], rows.NEW)
@@ -294,6 +311,15 @@ class Clerk:
                 found = self.agency.look_up(code)
                 if found is not None:
                     self.book.learn(code, found["name"])
+
+
+_SIGNED = {
+    rows.ACCEPTING: (ACCEPTED, rows.ACCEPTED),
+    rows.REFUSING: (REFUSED, rows.REFUSED),
+    rows.AGREEING: (AGREED, rows.AGREED),
+    rows.DECLINING: (DECLINED, rows.DECLINED),
+}
+"""The status to sign for a decision that was written, and what it is afterwards."""
 
 
 def fold(text: str) -> str:

@@ -158,13 +158,14 @@ def read_arrival(folder: Path) -> Arrival:
     return Arrival(folder, read_json(folder / STATEMENT))
 
 
-def say(agency: Agency, said: dict[str, Any], code: int, reason: str = "") -> Published:
+def say(agency: Agency, said: dict[str, Any], code: int, reason: str = "", about: Fields | None = None) -> Published:
     """Sign a status (01 arrived, 02 refused with a reason, 03 accepted …) about an item that arrived.
 
+    `about`: the thread's first document instead (sender, id), where it is the answer to a recall or change (15, 16).
     A second one of the same code changes nothing. Raises: as `Agency.acknowledge`.
     """
     status = compose.status(
-        agency.code, str(uuid4()), said["fields"], code, reason=reason, signed_ms=_now_ms(),
+        agency.code, str(uuid4()), about or said["fields"], code, reason=reason, signed_ms=_now_ms(),
         document_append_ms=said["append_ms"], thread=said["thread"],
     )  # fmt: skip
     return agency.state("status", status)

@@ -184,6 +184,27 @@ async def test_refused_with_a_reason(desk: Desk, clerk: Clerk) -> None:
     assert f"/in/{name}/accept" not in page
 
 
+async def test_a_recall_is_answered_about_the_document_that_it_recalls(desk: Desk, clerk: Clerk) -> None:
+    first = place(clerk, "Kế hoạch")
+    row = clerk.book.received(first)
+    assert row is not None
+    asks: dict[str, Any] = {"business": "recall", "thread": f"H26/{row['id']}"}
+    names = [place(clerk, subject, **asks) for subject in ("Thu hồi", "Thu hồi lần nữa")]
+    page = (await desk.get(f"/in/{names[0]}")).text
+    assert "Vào sổ</button>" not in page
+    assert f'<a href="/in/{first}">Kế hoạch</a>' in page
+    answer = await desk.post(f"/in/{names[0]}/answer", {"answer": "agree"})
+    assert "Đã đồng ý" in (await desk.get(answer.headers["location"])).text
+    assert "desk.reason" in (await desk.post(f"/in/{names[1]}/answer", {"answer": "decline"})).text
+    answer = await desk.post(f"/in/{names[1]}/answer", {"answer": "decline", "reason": "Đã ban hành"})
+    assert "Đã không đồng ý" in (await desk.get(answer.headers["location"])).text
+    assert "desk.no_request" in (await desk.post(f"/in/{first}/answer", {"answer": "agree"})).text
+    said = [one.fields for one in clerk.agency._outbox.first(10, 1 << 20)][3:]
+    assert [(one["code"], one["document"], one["reason"]) for one in said] == [
+        (15, {"sender": "H26", "id": row["id"]}, ""), (16, {"sender": "H26", "id": row["id"]}, "Đã ban hành")
+    ]  # fmt: skip
+
+
 async def test_a_file_that_was_changed_on_this_disk_isnt_handed_out(desk: Desk, clerk: Clerk) -> None:
     name = place(clerk, "x", {"kế hoạch.pdf": b"plan"})
     answer = await desk.get(f"/in/{name}/file/0")
