@@ -24,7 +24,6 @@ from bench.search import DOCUMENTS, SPACING_MS, SUBJECTS, database, fill, nation
 from bench.world import SEED, BenchWorld
 from exchange.console import Deployment, Everybody, everything, listen, serve
 from exchange.errors import Unavailable
-from exchange.ledger.attesting import Limits
 from exchange.views.throughput import ThroughputStore
 from tests.support.consoles import Console, chromium, free_port, running, visiting
 
@@ -122,7 +121,6 @@ def main() -> None:
         group="",
         processes=list,
         ages=lambda: None,
-        limits=Limits(),
         evidence=away,
         present=away,
         entrance=Everybody(everything("bench")),

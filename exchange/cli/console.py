@@ -97,7 +97,6 @@ def deployment_of(world: World, name: str | None) -> Deployment:
         group=GROUP,
         processes=lambda: _processes(world),
         ages=lambda: _ages(world),
-        limits=attesting.LIMITS,
         evidence=lambda way: _evidence(world, way),
         present=lambda view: replace(present_of(world), view=view),
         entrance=Accounts(logins, ask) if name is None else Everybody(everything(name)),

@@ -14,7 +14,7 @@ from exchange.agencies import DirectoryView
 from exchange.backbone.clients import Config
 from exchange.console.entrance import Entrance
 from exchange.errors import Unavailable
-from exchange.ledger.attesting import Ages, Limits
+from exchange.ledger.attesting import Ages
 from exchange.operating.foreseeing import Present
 from exchange.signatures import Trust
 from exchange.views.throughput import ThroughputStore
@@ -51,7 +51,6 @@ class Deployment:
     group: str
     processes: Callable[[], list[Health]]
     ages: Callable[[], Ages | None]
-    limits: Limits
     evidence: Callable[[Path], bytes]
     present: Callable[[DirectoryView], Present]
     entrance: Entrance
