@@ -1,8 +1,7 @@
-"""Uploads at a real gateway: a thousand at a time, and a large one in little memory."""
+"""Uploads at a real gateway: a large one in little memory, and what the draft says of headers."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from exchange.backbone.lag import await_members
 from exchange.cli.running import options_of
 from exchange.local.simulation.cast import Member
 from exchange.local.waiting import wait_until
-from tests.support.gateways import OPEN_LIMITS, Served, free_port, serving
+from tests.support.gateways import free_port, serving
 from tests.support.running import Exchange
 
 pytestmark = pytest.mark.integration
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.integration
 MIB = 1024 * 1024
 LARGE_BYTES = 200 * MIB
 GROWTH_KIB_MAX = 64 * 1024
-AT_ONCE, EACH_BYTES = 1000, 50_000
 
 
 @pytest.fixture(scope="module")
@@ -93,30 +91,6 @@ def test_two_hundred_megabytes_in_and_out_in_little_memory(
             digests.append(sha256(stream.read()).digest())
         path.unlink()
     assert digests[0] == digests[1]
-
-
-async def test_a_thousand_at_a_time(exchange: Exchange) -> None:
-    """Of many agencies, each within its quota; every one is stored, or told to come again and then stored."""
-    members = [one for level in Level for one in exchange.cast.by_level[level]][: AT_ONCE // OPEN_LIMITS.uploads]
-    with serving(exchange.world) as served:
-        headers = [await asyncio.to_thread(_authorization, served, member) for member in members]
-        bounds = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
-        async with httpx.AsyncClient(base_url=served.url, limits=bounds, timeout=120) as client:
-
-            async def upload(number: int) -> int:
-                content = number.to_bytes(4, "big") * (EACH_BYTES // 4)
-                address = f"/v1/attachments/{sha256(content).hexdigest()}"
-                answer = await client.put(address, content=content, headers=headers[number % len(headers)])
-                return answer.status_code
-
-            statuses = await asyncio.gather(*(upload(number) for number in range(len(members) * OPEN_LIMITS.uploads)))
-    assert len(statuses) == AT_ONCE
-    assert set(statuses) <= {200, 201}
-
-
-def _authorization(served: Served, member: Member) -> dict[str, str]:
-    with served.client(member) as client:
-        return {"authorization": client.headers["authorization"]}
 
 
 def test_the_offset_in_headers_as_the_draft_has_it(exchange: Exchange, sender: Member) -> None:

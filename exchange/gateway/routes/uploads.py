@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from exchange.gateway.answers import StorageReceiptAnswer, UploadAnswer
 from exchange.gateway.bodies import chunks
-from exchange.gateway.routes.access import CountedCaller, GatewayHere, problems
+from exchange.gateway.routes.access import CountedCaller, GatewayHere, problems, require_voice
 from exchange.gateway.routes.attachments import OCTETS, Digest
 from exchange.gateway.state import Gateway
 
@@ -44,7 +44,7 @@ async def head(digest: Digest, caller: CountedCaller, gateway: GatewayHere) -> R
 @router.patch(
     "/v1/uploads/{sha256}",
     response_model=StorageReceiptAnswer | UploadAnswer,
-    responses=problems(408, 409, 413) | {201: {"model": StorageReceiptAnswer, "description": "Complete, and new"}},
+    responses=problems(403, 408, 409, 413) | {201: {"model": StorageReceiptAnswer, "description": "Complete, and new"}},
     openapi_extra={"requestBody": _BODY},
     summary="Go on with an upload",
 )
@@ -62,6 +62,7 @@ async def append(
 
     `Upload-Offset` says where they begin: where the last request ended or was broken off, or 409 `upload.offset` tells.
     """
+    require_voice(caller, gateway)
     key = caller.code, bytes.fromhex(digest)
     with gateway.uploads.one(caller.code):
         body = chunks(request, gateway.limits.attachment_bytes, gateway.limits)
