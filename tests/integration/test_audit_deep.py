@@ -23,10 +23,12 @@ from psycopg import Connection, sql
 
 from exchange.agencies.levels import Level
 from exchange.auditor import Balance, Cut, KafkaSource, from_the_archive_on, reconcile, take_cut
-from exchange.auditor.books import Finding
+from exchange.auditor.books import Coordinates, Finding
 from exchange.auditor.deep import Deep
+from exchange.auditor.deep.accesses import AccessAudit
 from exchange.auditor.deep.rows import TABLES, RowAudit
 from exchange.auditor.findings import Findings
+from exchange.backbone.accesses import ACCESSES, Access, Accesses
 from exchange.backbone.folder import Folder
 from exchange.backbone.reading import Read
 from exchange.cli.auditing import deep_of
@@ -35,6 +37,7 @@ from exchange.ledger.store import CHECKPOINT
 from exchange.local.founding import listed, now_ms
 from exchange.statements import schema
 from exchange.statements.compose import follow_up
+from exchange.views.accesses import AccessStore
 from exchange.views.trace_store import TraceStore
 from tests.support.running import Exchange
 
@@ -164,15 +167,16 @@ def test_everything_that_happened_so_far_holds(audited: Audited) -> None:
     assert compared["rows"] > compared["leaves"]
 
 
-def test_the_command(exchange: Exchange, audited: Audited) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_the_command(exchange: Exchange, audited: Audited, processes: str) -> None:
     assert audited.cut
-    options = options_of(exchange.world)
-    command = [sys.executable, "-m", "exchange", *options, "audit", "--archive", "--deep", "--no-signatures", "--json"]
+    options = [*options_of(exchange.world), "audit", "--archive", "--deep", "--no-signatures", "--json"]
+    command = [sys.executable, "-m", "exchange", *options, "--processes", processes]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-2000:]
     told = json.loads(ran.stdout)
     assert told["holds"]
-    assert told["compared"]["leaves"] > 0
+    assert told["compared"]["rows"] > told["compared"]["leaves"] > 0
     assert "signatures" not in told["compared"]
 
 
@@ -307,3 +311,68 @@ def test_a_store_that_lags_is_not_blamed(audited: Audited) -> None:
             "UPDATE offsets SET next_offset = %s WHERE partition = %s", [before[-1] if before else 0, partition]
         )
         assert audited.row_findings(connection) == []
+
+
+# Who looked: the rows, which hold what the topic held when somebody last asked.
+
+
+@pytest.fixture(scope="module")
+def looked(exchange: Exchange, audited: Audited) -> Audited:
+    """Somebody looked, twice, and somebody asked who did."""
+    world = exchange.world
+    for number in range(2):
+        Accesses(world.base).record(Access("trace", "auditor", "", f"d{number}"), [("documents", 0, number)])
+    AccessStore(world.base, world.database_url).catch_up()
+    return audited
+
+
+def looks(audited: Audited, connection: Connection[Any], topics: Copied | None = None) -> list[tuple[str, Coordinates]]:
+    findings = Findings()
+    source = topics or Copied(audited.topics.source)
+    counts = AccessAudit(connection, source, audited.cut, findings).run()
+    assert min(counts) >= 2
+    return [(one.code, one.at) for one in findings.listed]
+
+
+_LAST: LiteralString = " WHERE record_offset = (SELECT max(record_offset) FROM accesses_v1.accesses)"
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        ("UPDATE accesses_v1.accesses SET by = 'somebody else'", {"audit.altered_row"}),
+        ("UPDATE accesses_v1.accesses SET append_ms = append_ms + 1", {"audit.altered_row"}),
+        ("UPDATE accesses_v1.shown SET source_offset = source_offset + 1", {"audit.altered_row"}),
+        ("DELETE FROM accesses_v1.shown", {"audit.altered_row"}),
+        ("DELETE FROM accesses_v1.accesses", {"audit.missing_row"}),
+        (
+            "INSERT INTO accesses_v1.accesses "
+            "SELECT record_offset + 1000, access, append_ms, action, by, reason, asked FROM accesses_v1.accesses",
+            {"audit.surplus_row"},
+        ),
+    ],
+)
+def test_a_row_of_who_looked(looked: Audited, change: LiteralString, codes: set[str]) -> None:
+    with looked.rows() as connection:
+        assert looks(looked, connection) == []
+        last = connection.execute("SELECT max(record_offset) FROM accesses_v1.accesses").fetchone()
+        assert last is not None
+        assert connection.execute(sql.SQL(change + _LAST)).rowcount == 1
+        found = looks(looked, connection)
+    assert {code for code, _ in found} == codes
+    assert found[0][1] == ("accesses", 0, last[0] + (1_000 if codes == {"audit.surplus_row"} else 0))
+
+
+def test_a_look_that_was_altered_or_moved_after_it_was_taken_into_the_rows(looked: Audited) -> None:
+    topics = Copied(looked.topics.source)
+    log = topics.topics[ACCESSES, 0] = list(topics.read(ACCESSES, 0))
+    fields = schema("access").decode(log[-1].value)
+    with looked.rows() as connection:
+        altered = topics.copy()
+        other = schema("access").encode({**fields, "reason": "another"})
+        altered.topics[ACCESSES, 0][-1] = log[-1]._replace(value=other)
+        moved = topics.copy()
+        a, b = log[-2:]
+        moved.topics[ACCESSES, 0][-2:] = [b._replace(offset=a.offset), a._replace(offset=b.offset)]
+        for spoiled in (altered, moved):
+            assert ("audit.altered_row", ("accesses", 0, log[-1].offset)) in looks(looked, connection, spoiled)

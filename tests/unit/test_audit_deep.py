@@ -48,7 +48,7 @@ def test_everything_that_can_happen_holds(whole: SignedWorld) -> None:
     balance = whole.audited()
     assert balance.findings == []
     assert balance.holds
-    assert balance.compared == {"signatures": 18, "promises": 33, "lapses": 0}
+    assert balance.compared == {"signatures": 18, "promises": 33, "lapses": 0, "accesses": 0, "access_rows": 0}
     assert {topic for topic, _ in whole.topics} == {*TOPICS, "promises.state"}
     rejections = {event["code"] for _, event in events_of(whole) if event["outcome"] == "rejected"}
     assert len(rejections) >= 14

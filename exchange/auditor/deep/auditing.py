@@ -1,7 +1,7 @@
 """What a deep audit goes into beyond the books, and in which order.
 
 1. The directory and the schemas, which all else is read by. 2. Along with the books, every verdict again (`verdicts`),
-with every signature. 3. The promises. 4. The ledger. 5. The trace store.
+with every signature. 3. The promises. 4. The ledger. 5. Who looked, and the trace store.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from psycopg import Connection
 
 from exchange.agencies import BACKBONE_CODE, Directory
 from exchange.auditor.cut import Cut, Source
+from exchange.auditor.deep.accesses import AccessAudit
 from exchange.auditor.deep.copies import Copies
 from exchange.auditor.deep.files import Files
 from exchange.auditor.deep.ledger import LedgerAudit
@@ -109,7 +110,16 @@ class Deep:
                 "trace_records_before_the_ledger": found.waiting,
                 "trace_records_gone": found.gone,
             }
-        if self.rows is not None:
+        if self.rows is None:
+            if share.is_first:
+                self._looks(None, source, cut, findings)
+        else:
             with self.rows() as connection:
+                if share.is_first:
+                    self._looks(connection, source, cut, findings)
                 rows = RowAudit(connection, source, cut, findings, share=share).run()
             self.counts |= {"rows": rows.compared, "trace_records_before_the_trace_store": rows.waiting}
+
+    def _looks(self, connection: Connection[Any] | None, source: Source, cut: Cut, findings: Findings) -> None:
+        """Go into who looked."""
+        self.counts |= AccessAudit(connection, source, cut, findings).run()._asdict()
