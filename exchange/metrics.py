@@ -240,6 +240,7 @@ BOOKS_HOLD = OBSERVER.gauge(
     "exchange_books_hold", "Whether the books balanced at the last `exchange audit`: 1 or 0", "deep"
 )
 BOOKS_AUDITED = OBSERVER.gauge("exchange_books_audited_timestamp_seconds", "When the last audit began", "deep")
+HOURS_OVERDUE = OBSERVER.gauge("exchange_hours_overdue", "Hours whose books should be closed by now and aren't")
 BOOKS_FINDINGS = OBSERVER.gauge("exchange_books_findings", "What the last audit found, by code", "deep", "code")
 DISK_FREE = OBSERVER.gauge("exchange_disk_free_bytes", "What is left on the disk under a part of the home", "part")
 LOOKED = OBSERVER.gauge(

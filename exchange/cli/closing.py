@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 
 from exchange.agencies import BACKBONE_CODE
@@ -18,16 +19,19 @@ from exchange.errors import Rejected, Unavailable
 from exchange.local.enrolment import enrol
 from exchange.local.founding import now_ms
 from exchange.local.progress import on_terminal
-from exchange.signatures import sign_record
+from exchange.signatures import Trust, sign_record
 from exchange.statements.compose import attachment, encode
 from exchange.statements.hours import Hour
 from exchange.views.closing import Books, close
+from exchange.views.hours_due import CLOCKS_MS, OpenHours
 
-CLOCKS_MS = 5 * 60_000
-"""An hour is over so long after its end by our clock, for a broker whose clock is behind."""
+PATIENCE_MS = 15 * 60_000
+"""An hour that is still open so long after it could be closed is overdue."""
 
-_LOOK_S = 30.0
+_LOOK_S = 60.0
 _MEDIA_TYPE = "application/json"
+
+log = structlog.get_logger(__name__)
 
 
 def register(app: typer.Typer) -> None:
@@ -40,19 +44,23 @@ def close_hour(
     name: Annotated[
         str | None, typer.Argument(metavar="HOUR", help="In Vietnam's time, like 2026-11-25T09; else the last one.")
     ] = None,
-    follow: Annotated[bool, typer.Option(help="Close each hour when it is over, until Ctrl-C.")] = False,
+    follow: Annotated[
+        bool, typer.Option(help="Close every hour that is over and open, from HOUR or the founding on, until Ctrl-C.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """State an hour's books: a report of the backbone's own, with the sums and the ids of whatever is missing.
 
     An hour may be closed five minutes after its end, once the hop has decided all of it. The same hour again makes the
-    same statement, which the exchange recognises.
+    same statement, which the exchange recognises. `exchange run` has a process that follows, so this is for what it
+    couldn't close.
 
     Example: `exchange close-hour` · `exchange close-hour 2026-11-25T09` · `exchange close-hour --follow`
     """
     world = worlds.of(context)
     if follow:
-        run_to_its_end(lambda: _follow(world))
+        first = None if name is None else Hour.named(name)
+        run_to_its_end(lambda: _follow(world, first))
         return
     hour = Hour.of(now_ms() - CLOCKS_MS).before if name is None else Hour.named(name)
     with on_terminal(ERR) as report:
@@ -94,20 +102,28 @@ def state(world: World, books: Books) -> Taken:
     return taken[0]
 
 
-def _follow(world: World) -> None:
-    """Close hour after hour, beginning with the last that is over; what was missed before is closed by name."""
+def _follow(world: World, first: Hour | None) -> None:
+    """Close what is over and open, oldest first. What was stated once isn't stated again, even if it was refused."""
     stop = stop_on_signals()
-    hour = Hour.of(now_ms() - CLOCKS_MS).before
+    told, open_hours = set[Hour](), open_hours_of(world, first)
     while not stop.is_set():
         try:
-            taken = state(world, counted(world, hour))
+            for hour in open_hours.at(now_ms()):
+                if hour in told or stop.is_set():
+                    continue
+                taken = state(world, counted(world, hour))
+                told.add(hour)
+                OUT.print(f"{taken.id}  {taken.topic}/{taken.partition}/{taken.offset}", highlight=False)
         except Unavailable as exc:
-            ERR.print(f"{hour.name}: {exc}", highlight=False)
-        except Rejected as exc:
-            if exc.code != "hour.open":
-                raise
-        else:
-            OUT.print(f"{taken.id}  {taken.topic}/{taken.partition}/{taken.offset}", highlight=False)
-            hour = Hour(hour.end_ms)
-            continue
+            log.warning("hours.waiting", code=exc.code, detail=exc.detail)
         stop.wait(_LOOK_S)
+
+
+def open_hours_of(world: World, since: Hour | None = None) -> OpenHours:
+    """The hours to close in a world."""
+
+    def trust() -> Trust:
+        world.directory_log.catch_up()
+        return world.trust
+
+    return OpenHours(world.base, trust, since)

@@ -23,6 +23,7 @@ from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import Behind, CommitAges, behind
 from exchange.cli import attesting
 from exchange.cli import world as worlds
+from exchange.cli.closing import PATIENCE_MS, open_hours_of
 from exchange.cli.ledger import key_of
 from exchange.cli.running import run_to_its_end, stop_on_signals
 from exchange.cli.world import World
@@ -33,6 +34,7 @@ from exchange.local.endpoint import endpoint
 from exchange.local.founding import now_ms
 from exchange.local.home import Home
 from exchange.pipeline.routing import day_of
+from exchange.views.hours_due import OpenHours
 from exchange.views.silence import last_sent_ms, oldest_unacknowledged_ms, provinces
 from exchange.views.throughput import ThroughputStore
 from exchange.views.throughput.stated import gaps
@@ -120,8 +122,13 @@ def looks(world: World) -> list[Look]:
         Look("books", partial(books, world.home)),
         Look("disks", partial(_disks, world.home)),
         Look("inboxes", partial(_inboxes, world), RARE_S),
+        Look("hours", partial(_hours, open_hours_of(world)), RARE_S, RARE_S),
         Look("provinces", _Provinces(world).look, RARE_S, RARE_S),
     ]
+
+
+def _hours(open_hours: OpenHours) -> None:
+    metrics.HOURS_OVERDUE.set(len(open_hours.at(now_ms() - PATIENCE_MS)))
 
 
 class _Hop:

@@ -35,6 +35,7 @@ _ADVICE = {
     "ledger.unwitnessed": "Documents flow on. See whether the witnesses answer: docs/attesting.md.",
     "ledger.unstamped": "Documents flow on. See whether the time-stamping authority answers: docs/attesting.md.",
     "decision.same_person": "Somebody else has to agree: --seconded-by.",
+    "hour.overdue": "Documents flow on. See why the process `books` doesn't close them: docs/hourly-books.md.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
 

@@ -14,16 +14,23 @@ from exchange.backbone.lag import hop_lag
 from exchange.backbone.schema_log import publish_schemas
 from exchange.cli import attesting
 from exchange.cli import world as worlds
+from exchange.cli.closing import PATIENCE_MS
 from exchange.cli.ledger import key_of
 from exchange.cli.output import ERR, NO, NO_WORLD, OUT, VIETNAM, explain, print_json, size, table
 from exchange.cli.world import World
 from exchange.errors import Unavailable
 from exchange.ledger.attesting import Ages
 from exchange.local import services
+from exchange.local.authority import Authority
 from exchange.local.crew import crew_status, stop_crew
-from exchange.local.founding import found
+from exchange.local.founding import found, now_ms
 from exchange.local.progress import Report, on_terminal
 from exchange.statements import SUBMISSION_TOPICS
+from exchange.statements.hours import Hour
+from exchange.views.hours_due import due
+
+LOOK_BACK_HOURS = 24
+"""Whoever asks for the status waits for that."""
 
 
 def register(app: typer.Typer) -> None:
@@ -105,6 +112,7 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
         rows, reachable = [], False
         ERR.print(f"Kafka doesn't answer: {exc.detail}", markup=False, highlight=False)
     ages = _ages(world)
+    open_hours = _overdue(world) if reachable else []
     if json:
         print_json({
             "processes": [
@@ -117,6 +125,7 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
                 "unwitnessed_age_s": ages.unwitnessed_s, "unstamped_age_s": ages.unstamped_s,
                 "beyond_limits": ages.beyond(attesting.LIMITS),
             },
+            "hours_overdue": [hour.name for hour in open_hours],
         })  # fmt: skip
     else:
         if processes:
@@ -138,6 +147,8 @@ def status(context: typer.Context, json: Annotated[bool, typer.Option("--json")]
                 explain(Unavailable("disk.full", detail))
         if ages is not None:
             attesting.warn(ages)
+        if open_hours:
+            explain(Unavailable("hour.overdue", f"{len(open_hours)} hours, the first is {open_hours[0].name}"))
         cells = [(t, n, f"{r:,}", "–" if lag is None else f"{lag:,}") for t, n, r, lag in rows]
         table(
             "Topics",
@@ -158,6 +169,17 @@ def _ages(world: World) -> Ages | None:
     except Unavailable as exc:
         explain(exc)
         return None
+
+
+def _overdue(world: World) -> list[Hour]:
+    """The hours of a day whose books should be closed by now; none where there are no keys to close them with."""
+    if not Authority.exists(world.home.keys):
+        return []
+    try:
+        return due(world.base, lambda: world.trust, now_ms() - PATIENCE_MS, back_hours=LOOK_BACK_HOURS)
+    except Unavailable as exc:
+        explain(exc)
+        return []
 
 
 def _topic_rows(world: World) -> list[tuple[str, int, int, int | None]]:

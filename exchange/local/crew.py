@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
@@ -39,6 +39,7 @@ _VIEWS = {
     "promises": "sign-promises",
     "archive": "write-archive",
     "observer": "observe",
+    "books": "close-hour --follow",
 }
 """The views' processes and their commands."""
 _CONSOLE = "console"
@@ -63,13 +64,22 @@ log = structlog.get_logger(__name__)
 class Crew:
     """The workers ``hop-1`` … ``hop-N`` and the views, such as ``trace-store``. `options`: the global ones.
 
-    `console_port`: of the console, if it is one of the crew.
+    `console_port`: of the console, if it is one of the crew. `without`: views that are left out.
     """
 
-    def __init__(self, home: Home, options: list[str], workers: int, console_port: int | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        options: list[str],
+        workers: int,
+        console_port: int | None = None,
+        without: Collection[str] = (),
+    ) -> None:
         self._home = home
         self.members: list[Member] = []
         for name, command in _commands(workers, console_port).items():
+            if name in without:
+                continue
             child = ChildProcess(name, home.run, signal.SIGTERM)
             self.members.append(Member(child, [sys.executable, "-m", "exchange", *options, *command]))
 
@@ -136,5 +146,5 @@ def _is_hop(name: str) -> bool:
 
 def _commands(workers: int, console: int | None) -> dict[str, list[str]]:
     hops = {f"hop-{number}": ["worker", f"hop-{number}"] for number in range(1, workers + 1)}
-    views = {name: [command] for name, command in _VIEWS.items()}
+    views = {name: command.split() for name, command in _VIEWS.items()}
     return hops | views | ({} if console is None else {_CONSOLE: ["console", "--port", str(console)]})

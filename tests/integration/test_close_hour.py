@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from hashlib import sha256
@@ -13,13 +15,16 @@ import pytest
 from exchange.agencies import BACKBONE_CODE
 from exchange.agencies.levels import Level
 from exchange.auditor import HourVerdict, audit_hour
+from exchange.backbone.reading import read_one, read_to_end
 from exchange.cli.closing import counted, state
 from exchange.errors import Rejected, Unavailable
 from exchange.local.founding import now_ms
-from exchange.statements.hours import HOUR_MS, Hour
+from exchange.statements.compose import attachment
+from exchange.statements.hours import BOOKS_REGIME, HOUR_MS, Hour
 from exchange.views import closing
 from exchange.views.closing import Books
-from tests.support.running import Exchange
+from exchange.views.hours_due import CLOCKS_MS, OpenHours, due
+from tests.support.running import Exchange, Place
 
 pytestmark = pytest.mark.integration
 
@@ -123,10 +128,67 @@ def test_the_commands_say_no_by_their_exit_codes(exchange: Exchange) -> None:
     assert run(exchange, "audit", "--hour", "yesterday")[0] == 1
 
 
-def test_following_closes_the_last_hour_and_ends_when_told(exchange: Exchange) -> None:
-    command = [sys.executable, "-m", "exchange", "--home", str(exchange.world.home.folder), "close-hour", "--follow"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+def test_following_closes_what_is_over_and_goes_on_where_it_was_killed(exchange: Exchange) -> None:
+    """Not from the founding on, which was minutes ago, but from hours in which nothing passed."""
+    first = Hour(Hour.of(now_ms()).start_ms - 10 * HOUR_MS)
+    expected = open_since(exchange, first)
+    forged = forge(exchange, expected[-1])
+    assert following(exchange, first, 1, signal.SIGKILL) == [expected[0].books_id]
+    left = open_since(exchange, first)
+    assert left == expected[-len(left) :]
+    assert following(exchange, first, len(left), signal.SIGTERM) == [hour.books_id for hour in left]
+    assert open_since(exchange, first) == []
+    exchange.settle()
+    for hour in expected:
+        places = [place for place in reports_of(exchange, hour) if place != forged]
+        assert [exchange.fate(place).event["outcome"] for place in places] == ["accepted"]
+        assert verdict(exchange, hour).findings == []
+
+
+def test_an_hour_that_nobody_closes_is_told(exchange: Exchange) -> None:
+    """By a clock that is two hours ahead, so that even the present hour should have been closed."""
+    world, later_ms = exchange.world, now_ms() + 2 * HOUR_MS
+    last = Hour.of(later_ms - CLOCKS_MS).before
+    assert due(world.base, lambda: world.trust, later_ms)[-1] == last
+    open_hours = OpenHours(world.base, lambda: world.trust)
+    assert open_hours.at(later_ms)[-1] == open_hours.at(later_ms)[-1] == last
+    assert open_hours.at(later_ms + HOUR_MS)[-1] == Hour(last.end_ms)
+    code, said, _ = run(exchange, "status", "--json")
+    assert (code, json.loads(said)["hours_overdue"]) == (0, [])
+
+
+def open_since(exchange: Exchange, first: Hour) -> list[Hour]:
+    """The open hours before the founding; the later ones are closed by the crew of this very exchange."""
+    world = exchange.world
+    world.directory_log.catch_up()
+    founding = read_one(world.base, "directory", 0, 0)
+    assert founding is not None
+    found = due(world.base, lambda: world.trust, now_ms(), first)
+    return [hour for hour in found if hour < Hour.of(founding.append_ms)]
+
+
+def following(exchange: Exchange, first: Hour, lines: int, end_by: int) -> list[str]:
+    """What `--follow` says that it closed, until so many lines, when it is ended."""
+    command = [sys.executable, "-m", "exchange", "--home", str(exchange.world.home.folder)]
+    command += ["close-hour", first.name, "--follow"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("books-")
-        process.terminate()
-        assert process.wait(60) == 0
+        told = [process.stdout.readline().split()[0] for _ in range(lines)]
+        process.send_signal(end_by)
+        assert process.wait(60) == (0 if end_by == signal.SIGTERM else -end_by)
+    return told
+
+
+def forge(exchange: Exchange, hour: Hour) -> Place:
+    """Somebody else closes an hour in the backbone's name, under his own seal; returns where that lies."""
+    sender = exchange.member(Level.PROVINCE, 3)
+    fields = Books(hour, {}).statement(BACKBONE_CODE, attachment("x.json", "application/json", 1, bytes(32)))
+    return exchange.submit("report", fields, sender)
+
+
+def reports_of(exchange: Exchange, hour: Hour) -> list[Place]:
+    key = f"{BACKBONE_CODE}/{BOOKS_REGIME}/{hour.name}".encode()
+    starts: dict[tuple[str, int], int | None] = {("reports", p): None for p in range(exchange.world.layout.keyed)}
+    portions = read_to_end(exchange.world.base, starts)
+    return [read[:3] for portion in portions for read in portion if read.key == key]
