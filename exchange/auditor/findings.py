@@ -99,6 +99,8 @@ CODES = {
     "audit.surplus_lapse": "the backbone says that a deadline was missed which wasn't, or says it twice",
     "audit.altered_lapse": "the backbone says something else of a missed deadline than the trace",
     "audit.forged_promise": "a record of promises or lapses isn't the backbone's word",
+    "audit.missing_attachment": "an attachment of an accepted statement is gone",
+    "audit.altered_attachment": "an attachment of an accepted statement has other bytes",
     "audit.missing_access": "a record of who looked is gone",
     "audit.altered_access": "a record of who looked can't be one that was written",
     "audit.repeated_access": "a record of who looked is there twice",

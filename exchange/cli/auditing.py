@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from json import loads
 from typing import Annotated, NamedTuple
@@ -37,7 +37,7 @@ from exchange.cli import world as worlds
 from exchange.cli.ledger import folder_of, key_of
 from exchange.cli.output import ERR, NO, OUT, log_to_stderr, print_json, table
 from exchange.cli.world import World
-from exchange.errors import Unavailable
+from exchange.errors import Rejected, Unavailable
 from exchange.local.audits import keep
 from exchange.local.progress import on_terminal
 from exchange.statements.hours import Hour
@@ -85,6 +85,9 @@ def run(
     signatures: Annotated[
         bool, typer.Option("--signatures/--no-signatures", help="Of --deep: verify the signatures, which costs most.")
     ] = True,
+    attachments: Annotated[
+        bool, typer.Option("--attachments", help="Of --deep: also read every attachment again, and hash it.")
+    ] = False,
     processes: Annotated[
         int, typer.Option(min=0, max=256, help="How many share the work; 0: one a core, if it is worth that.")
     ] = 0,
@@ -106,7 +109,8 @@ def run(
         return
     began_s, windows = time.time(), windows_of(world)
     with on_terminal(ERR) as report:
-        going = Going(world, take_cut(world.base, "hop"), windows, archive=archive, deep=deep, signatures=signatures)
+        cut = take_cut(world.base, "hop")
+        going = Going(world, cut, windows, archive, deep=deep, signatures=signatures, attachments=attachments)
         balance = shared(going, processes or worth(going.cut), report)
     keep(world.home, balance, began_s, deep=deep)
     if json:
@@ -126,6 +130,7 @@ class Going(NamedTuple):
     archive: bool
     deep: bool
     signatures: bool
+    attachments: bool = False
 
 
 def shared(going: Going, processes: int, progress: Progress = quiet) -> Balance:
@@ -147,13 +152,17 @@ def _share(going: Going, share: Share, progress: Progress) -> Part:
     if share.of > 1:
         log_to_stderr()  # a process of its own has standard output for nobody
     world = going.world
+    deep = None
+    if going.deep:
+        threads = 1 if share.of > 1 else None
+        deep = deep_of(world, signatures=going.signatures, threads=threads, attachments=going.attachments)
     return audit_share(
         world.base,
         world.authority.registrar_public_key,
         going.cut,
         share,
         earlier=world.volumes if going.archive else None,
-        deep=deep_of(world, signatures=going.signatures, threads=1 if share.of > 1 else None) if going.deep else None,
+        deep=deep,
         progress=progress,
         windows=going.windows,
     )
@@ -193,8 +202,17 @@ def windows_of(world: World) -> Windows | None:
     return Windows(Stated(found.positions, found.closed, hours, found.gaps))
 
 
-def deep_of(world: World, *, signatures: bool, threads: int | None = None) -> Deep:
+def deep_of(world: World, *, signatures: bool, threads: int | None = None, attachments: bool = False) -> Deep:
     """All that there is to go into in a home. `threads`: that verify; None: one a core."""
+
+    def fetch(statement: bytes, digest: bytes, size: int) -> Iterator[bytes]:
+        try:
+            yield from world.attachments.read(digest, size)
+        except Rejected as exc:
+            if exc.code != "attachment.missing":
+                raise
+            yield from world.sealed_attachments.read(statement, digest)  # it has left for the archive, or is gone
+
     authority = world.authority
     return Deep(
         registrar=Voice.of(authority.registrar.certificate),
@@ -203,6 +221,7 @@ def deep_of(world: World, *, signatures: bool, threads: int | None = None) -> De
         storage_keys=[authority.storage_key],
         signatures=signatures,
         threads=threads,
+        attachments=fetch if attachments else None,
         ledger=(folder_of(world), str(key_of(world).verifier)),
         rows=TraceStore(world.database_url).snapshot,
     )

@@ -16,6 +16,7 @@ from psycopg import Connection
 from exchange.agencies import BACKBONE_CODE, Directory
 from exchange.auditor.cut import Cut, Source
 from exchange.auditor.deep.accesses import AccessAudit
+from exchange.auditor.deep.attachments import AttachmentAudit, Fetch
 from exchange.auditor.deep.copies import Copies
 from exchange.auditor.deep.files import Files
 from exchange.auditor.deep.ledger import LedgerAudit
@@ -41,8 +42,9 @@ class Deep:
     """What to go into. `roots`: DER of the trusted certificates; `backbone`: who signs notices.
 
     `signatures` False: they and the gate are left out; `threads`: that verify them, None: one a core. `storage_keys`:
-    of the object store; None: not known here. `ledger`: its files and its verifier key; `rows`: gives the trace
-    store's connection, its tables in the search path, in a transaction that sees one moment. None: there is none.
+    of the object store; None: not known here. `attachments`: where they are read from; None: they aren't. `ledger`: its
+    files and its verifier key; `rows`: gives the trace store's connection, its tables in the search path, in a
+    transaction that sees one moment. None: there is none.
     """
 
     registrar: Voice
@@ -51,11 +53,13 @@ class Deep:
     storage_keys: Sequence[bytes] | None = None
     signatures: bool = True
     threads: int | None = None
+    attachments: Fetch | None = None
     ledger: tuple[Files, str] | None = None
     rows: Callable[[], AbstractContextManager[Connection[Any]]] | None = None
     counts: dict[str, int] = field(default_factory=dict)
     """What was compared, once it was."""
     _verifying: Verifying | None = None
+    _hashing: AttachmentAudit | None = None
     _gate: Gate | None = None
 
     def founded(self, source: Source, findings: Findings) -> Directory:
@@ -69,7 +73,9 @@ class Deep:
         if self.signatures:
             self._verifying = Verifying(findings, self.threads)
             signatures = Signatures(self.roots, self.storage_keys, self._verifying)
-        self._gate = Gate(directory, self.roots, self.storage_keys, signatures)
+        if self.attachments is not None:
+            self._hashing = AttachmentAudit(self.attachments, findings)
+        self._gate = Gate(directory, self.roots, self.storage_keys, signatures, self._hashing)
 
     def verdicts(self, number: int, cut: Cut, records: HopRecords, recount: Recount, findings: Findings) -> Verdicts:
         """The verdicts of one partition number."""
@@ -85,10 +91,12 @@ class Deep:
         return Verdicts(self._gate, recount, copies, log, findings)
 
     def verified(self) -> None:
-        """Wait for the last signatures."""
+        """Wait for the last signatures, and note what was read."""
         if self._verifying is not None:
             self._verifying.finish()
             self.counts["signatures"] = self._verifying.count
+        if self._hashing is not None:
+            self.counts |= {"attachments": self._hashing.count, "attachment_bytes": self._hashing.bytes}
 
     def beyond(self, source: Source, cut: Cut, findings: Findings, share: Share) -> None:
         """Go into what lies beyond the hop's topics, as far as it is this share's: the promises, the ledger, the trace

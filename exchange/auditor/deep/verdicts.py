@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from exchange.agencies import Directory, DirectoryView
+from exchange.auditor.deep.attachments import AttachmentAudit
 from exchange.auditor.deep.copies import Copies, Outcome, Unknown
 from exchange.auditor.deep.signed import Signatures
 from exchange.auditor.deep.store_log import StoreLog
@@ -40,12 +41,13 @@ _NOTHING: Fields = {
 
 @dataclass(slots=True)
 class Gate:
-    """What it takes to ask the gate again, and to look at signatures; `signatures` None: they are left out."""
+    """What it takes to ask the gate again, and to look at signatures and attachments; None: they are left out."""
 
     directory: Directory
     roots: Sequence[bytes]
     storage_keys: Sequence[bytes] | None
     signatures: Signatures | None
+    attachments: AttachmentAudit | None = None
     _cache: TrustCache = field(default_factory=TrustCache)
     _trust: Trust | None = None
 
@@ -131,6 +133,8 @@ class Verdicts:
         ]
         if wrong:
             self._findings.add("audit.altered_event", case.at, f"its {', '.join(wrong)}", case.id)
+        if self._gate.attachments is not None:
+            self._gate.attachments.check(case.at, said)
         self._log.accepted(case.at, case.id, derived)
         self._copies.apply(derived)
 
