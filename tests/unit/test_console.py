@@ -6,7 +6,6 @@ import ast
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from string import Formatter
 from typing import Any, cast
@@ -15,7 +14,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from exchange.accounts import rights_of
-from exchange.agencies import Agency, Directory, DirectoryView, Erased, Erasure, Grant, Level, RoleName
+from exchange.agencies import Directory, DirectoryView, Erased, Erasure, Grant, RoleName
 from exchange.console.catalogue import TEXTS
 from exchange.console.charts import bars
 from exchange.console.deployment import Away, Deployment
@@ -25,7 +24,6 @@ from exchange.console.frame import PAGES
 from exchange.console.guarding import Guard
 from exchange.console.pages.dead_letters import dumped
 from exchange.console.pulse import Shared
-from exchange.console.reading.coverage import arranged, counted
 from exchange.console.reading.dead_letters import Letter, opened
 from exchange.console.reading.months import as_csv, months
 from exchange.console.session import OPENS
@@ -181,37 +179,6 @@ def test_roles_open_pages_for_the_country_or_within_their_scope(roles: list[tupl
     session = seen_as(rights_of(directory.latest(), "an"), "")
     assert set(OPENS) == set(PAGES)
     assert " ".join(page for page in PAGES if session.may_open(page)) == pages
-
-
-def _agency(code: str, parent: str | None, level: Level) -> Agency:
-    return Agency(code, 1, f"Unit {code}", level, "x", parent, (), date(2020, 1, 1), None, ())
-
-
-def test_coverage_of_a_unit_is_that_of_all_at_and_below_it() -> None:
-    agencies = [
-        _agency("H26", None, Level.PROVINCE),
-        _agency("H26.1", "H26", Level.DISTRICT),
-        _agency("H26.1.1", "H26.1", Level.COMMUNE),
-        _agency("H27", None, Level.PROVINCE),
-    ]
-    sent = [("H26.1.1", 0, 2, 5, 1_000), ("gone", 1, 1, 1, 1)]
-    received = [("H26", 1, 1, 1, 2_000, 60_000.0, 3)]
-    found = arranged(0, counted(agencies, sent, received))
-    top = found.units["H26"]
-    assert (top.below, top.active) == (3, [1, 2, 2])
-    assert (found.units["H27"].below, found.units["H27"].active) == (1, [0, 0, 0])
-    assert (top.delay_ms, top.waiting, top.last_ms) == (60_000.0, 3, 2_000)
-    assert {unit.code for unit in found.within("H26")} == {"H26", "H26.1", "H26.1.1"}
-    assert [unit.code for unit in found.above("H26.1.1")] == ["H26", "H26.1", "H26.1.1"]
-    assert [unit.code for unit in found.children[None]] == ["H26", "H27"]
-    assert [unit.code for unit in found.topmost(["H26.1", "H26.1.1", "H27", "gone"])] == ["H26.1", "H27"]
-
-
-def test_a_cycle_in_the_directory_is_walked_once() -> None:
-    agencies = [_agency("A", "B", Level.PROVINCE), _agency("B", "A", Level.DISTRICT)]
-    found = arranged(0, counted(agencies, [], []))
-    assert sorted(unit.code for unit in found.within("A")) == ["A", "B"]
-    assert [unit.code for unit in found.above("A")] == ["B", "A"]
 
 
 def test_days_add_up_to_months() -> None:

@@ -13,8 +13,8 @@ from nicegui import ui
 from exchange.console.deployment import Away
 from exchange.console.elements import columns, element, hostile, link, text
 from exchange.console.pages.acting import soon, tried_again
-from exchange.console.reading.coverage import DAYS, Coverage, Unit
 from exchange.console.visit import Visit
+from exchange.views.coverage import DAYS, Coverage, Unit
 
 ROWS = 100
 
