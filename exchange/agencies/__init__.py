@@ -26,6 +26,7 @@ from exchange.agencies.entries import (
 )
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import Closed, Open, Redirected, Resolution, Unknown
+from exchange.agencies.subtrees import subtree_of
 from exchange.agencies.view import DirectoryView
 
 __all__ = [
@@ -55,5 +56,6 @@ __all__ = [
     "Suspension",
     "Unknown",
     "parse_code",
+    "subtree_of",
     "to_old",
 ]

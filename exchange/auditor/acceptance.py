@@ -9,12 +9,16 @@ from __future__ import annotations
 from hashlib import sha256
 from operator import itemgetter
 
+from exchange.auditor.deltas import UNKNOWN, Cells
 from exchange.auditor.inboxes import content_of
 from exchange.auditor.recount import TAKE_BACK_ASKED, UNDELIVERABLE, Copy, by_inbox, murmur2
 from exchange.auditor.said import Said, claim_key, read_statement
-from exchange.auditor.scope import Case, Cells, Scope, expect_notice
+from exchange.auditor.scope import Case, Scope, expect_notice
 from exchange.errors import Rejected
 from exchange.statements import Fields
+
+WAIT_MS_MAX = 2**32 - 1
+"""The longest that a delta says a receipt took."""
 
 _STATED = ("code", "kind", "sender", "verified", "id", "thread", "sha256", "accepted_offset", "summary")
 _STEP = ("document_sender", "document_id", "recipient", "code", "reason")
@@ -45,7 +49,7 @@ def check_accepted(scope: Scope, case: Case) -> Cells:
     unreached = [copy.recipient for copy in copies if copy.partition == UNDELIVERABLE]
     if unreached:
         expect_notice(scope, case, said, "recipient.closed", unreached)
-    return _count(scope, case, said, copies, level)
+    return _count(scope, case, said, copies, level) + _columns(scope, case, said, copies, level)
 
 
 def _check_place(scope: Scope, case: Case, said: Said) -> None:
@@ -133,11 +137,33 @@ def _count(scope: Scope, case: Case, said: Said, copies: list[Copy], sender_leve
         counts[copy.level] = counts.get(copy.level, 0) + 1
     size = sum(attachment["size"] for attachment in said.fields.get("attachments", ()))
     head = (case.append_ms // 60_000, said.kind, "accepted", "", said.fields.get("urgency", 0), sender_level)
-    cells: Cells = [((*head, 0), sum(reached.values()), size)]
+    cells: Cells = [((*head, 0), (1, sum(reached.values()), size))]
     for level, count in reached.items():
-        cells.append(((*head, level), count, size))
+        cells.append(((*head, level), (1, count, size)))
         scope.tally.derived((case.at.topic, case.at.partition, said.kind, sender_level, level), count)
     for level, count in closed.items():
         cell = (case.at.topic, case.at.partition, said.kind, sender_level, level)
         scope.tally.derived(cell, count, undeliverable=count)
     return cells
+
+
+def _columns(scope: Scope, case: Case, said: Said, copies: list[Copy], sender_level: int) -> Cells:
+    """The entries of the delta's columns: when it was appended; who sent and got it, or who signed, and how late."""
+    minute, at_ms = divmod(case.append_ms, 60_000)
+    path = scope.recount.path(said.fields["sender"])
+    entries: Cells = [(("appended", minute, at_ms), (1,))]
+    if said.kind != "status":
+        entries.append((("senders", minute, path), (1,)))
+        reached = [scope.recount.path(copy.recipient) for copy in copies if copy.partition != UNDELIVERABLE]
+        entries += [(("recipients", minute, below), (1,)) for below in reached]
+    elif said.fields["code"] != TAKE_BACK_ASKED:
+        document = said.fields["document"]
+        about = claim_key(said.thread, document["sender"], document["id"])
+        document_ms = scope.claims.append_ms(about, case.append_ms)
+        entries.append((("signers", minute, path), (1,)))
+        if document_ms is None:
+            entries.append((UNKNOWN, (1,)))
+        else:
+            wait_ms = min(max(case.append_ms - document_ms, 0), WAIT_MS_MAX)
+            entries.append((("waits", minute, (sender_level, wait_ms)), (1,)))
+    return entries

@@ -17,11 +17,11 @@ from exchange.agencies import BACKBONE_CODE, Directory, Level
 from exchange.auditor.books import Balance, Finding
 from exchange.auditor.cut import Cut, Earlier
 from exchange.auditor.deep import Deep
+from exchange.auditor.deltas import Counted, ignore
 from exchange.auditor.hop_records import DEAD_LETTERS, DELTAS, STORE, TRACE
 from exchange.auditor.hour import Fetch, HourAudit, Statement, open_books
 from exchange.auditor.reconcile import examine, reconcile
 from exchange.auditor.recount import inbox_of
-from exchange.auditor.scope import Counted, ignore
 from exchange.auditor.share import Part, Share, merged
 from exchange.auditor.windows import Windows
 from exchange.backbone.clients import Config, reader

@@ -47,6 +47,11 @@ class HopRecords:
 
     def keyed(self, topic: str, number: int) -> Iterator[Fields]:
         """The records of a topic that is co-partitioned with the submissions."""
+        for _, fields in self.keyed_with_times(topic, number):
+            yield fields
+
+    def keyed_with_times(self, topic: str, number: int) -> Iterator[tuple[int, Fields]]:
+        """As `keyed`, each with its append time."""
         for read, fields in self.decoded(topic, number, _SCHEMAS[topic]):
             if topic == TRACE and fields["topic"] == DIRECTORY:
                 at = Coordinates(DIRECTORY, number, fields["events"][0]["offset"])
@@ -56,7 +61,7 @@ class HopRecords:
                 at = Coordinates(read.topic, read.partition, read.offset)
                 self._findings.add("audit.misplaced_record", at, f"of {fields.get('topic')}/{fields['partition']}")
                 continue
-            yield fields
+            yield read.append_ms, fields
 
     def deliveries(self, topic: str, partition: int, share: Share) -> Iterator[tuple[Read, Fields]]:
         """What lies in an inbox partition and came of the partition numbers of a share, with where it lies."""

@@ -12,8 +12,9 @@ from hashlib import sha256
 from exchange.agencies import SettingAside
 from exchange.auditor.acceptance import check_accepted
 from exchange.auditor.books import Coordinates
+from exchange.auditor.deltas import Cells
 from exchange.auditor.said import read_statement
-from exchange.auditor.scope import Case, Cells, Scope, expect_notice
+from exchange.auditor.scope import Case, Scope, expect_notice
 from exchange.errors import Rejected
 
 _SET_ASIDE = "record.set_aside"
@@ -30,14 +31,18 @@ def check(scope: Scope, case: Case) -> Cells:
     if outcome == "accepted":
         return check_accepted(scope, case)
     scope.tally.record(case.at.topic, case.at.partition, case.event["kind"], outcome)
+    minute = case.append_ms // 60_000
+    cells: Cells = [((minute, case.event["kind"], outcome, case.event["code"], 0, 0, 0), (1, 0, 0))]
     if outcome == "duplicate":
         _duplicate(scope, case)
     elif outcome == "rejected":
         _rejected(scope, case, detail)
+        sender = scope.recount.known(case.event["sender"]) if case.event["verified"] else None
+        if sender is not None:
+            cells.append((("refused", minute, scope.recount.path(sender.code)), (1,)))
     elif outcome == "set_aside":
         _set_aside(scope, case, decision)
-    minute = case.append_ms // 60_000
-    return [((minute, case.event["kind"], outcome, case.event["code"], 0, 0, 0), 0, 0)]
+    return cells
 
 
 def _duplicate(scope: Scope, case: Case) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from exchange.auditor.books import Coordinates
-from exchange.auditor.deltas import Deltas
+from exchange.auditor.deltas import Deltas, Key
 from exchange.auditor.hop_records import DELTAS, TRACE, HopRecords
 from exchange.auditor.outcomes import check
 from exchange.auditor.said import read_statement
@@ -31,7 +31,8 @@ class PartitionAudit:
         self._scope = scope
         self._records = records
         self._in_doubt = 0
-        self._deltas = Deltas(records.keyed(DELTAS, scope.number), scope.number, scope.cut, scope.findings)
+        deltas = records.keyed_with_times(DELTAS, scope.number)
+        self._deltas = Deltas(deltas, scope.number, scope.cut, scope.findings, self._told)
         self._submissions = {
             topic: Submissions(
                 records.submissions(topic, scope.number), partial(self._passed, topic), partial(self._miss, topic)
@@ -100,11 +101,12 @@ class PartitionAudit:
             self._doubt(at, append_ms)
             return
         self._scope.told(case)
-        for key, deliveries, size in cells:
-            self._deltas.count(topic, offset, key, deliveries, size)
-            self._scope.counted(key, deliveries, size)
-            if self._scope.windows is not None:
-                self._scope.windows.count(at, key, deliveries, size)
+        self._deltas.count(at, cells)
+
+    def _told(self, at: Coordinates, append_ms: int, key: Key, sums: tuple[int, ...]) -> None:
+        self._scope.counted(at, append_ms, key, sums)
+        if self._scope.windows is not None:
+            self._scope.windows.count(at, append_ms, key, sums)
 
     def _doubt(self, at: Coordinates, append_ms: int) -> None:
         """What became of this submission isn't certain: compare no sums that it is in."""

@@ -21,6 +21,7 @@ from exchange.auditor.books import Balance, Coordinates
 from exchange.auditor.claims import Claims
 from exchange.auditor.cut import Cut, Source
 from exchange.auditor.deep import Deep
+from exchange.auditor.deltas import Counted, ignore
 from exchange.auditor.findings import Findings
 from exchange.auditor.hop_records import STORE, HopRecords
 from exchange.auditor.inboxes import Inboxes
@@ -28,7 +29,7 @@ from exchange.auditor.partition import PartitionAudit
 from exchange.auditor.receipts import Receipts
 from exchange.auditor.recount import Recount, inbox_of
 from exchange.auditor.said import read_statement
-from exchange.auditor.scope import Counted, Scope, Told, ignore, pass_over
+from exchange.auditor.scope import Scope, Told, pass_over
 from exchange.auditor.share import Part, Share, merged
 from exchange.auditor.tally import Tally
 from exchange.auditor.windows import Windows

@@ -78,6 +78,7 @@ class Recount:
         self._senders: dict[str, Agency] = {}
         self._last: tuple[Said, list[Copy]] | None = None
         self._partitions: dict[str, int] = {}
+        self._paths: dict[str, str] = {}
 
     def at(self, directory_offset: int, append_ms: int) -> None:
         """Take the directory as of that offset, on the day of that time; Unavailable if it wasn't read so far."""
@@ -87,7 +88,7 @@ class Recount:
         day = day_in_vietnam(append_ms)
         if day != self._day or directory_offset != self._view.offset:
             self._view, self._day = self._directory.at(directory_offset), day
-            self._copies, self._senders, self._last = {}, {}, None
+            self._copies, self._senders, self._paths, self._last = {}, {}, {}, None
 
     @property
     def view(self) -> DirectoryView:
@@ -124,6 +125,16 @@ class Recount:
             case Closed() | Redirected():
                 raise Rejected("sender.closed", code)
         raise Rejected("sender.unknown", code[:40])
+
+    def path(self, code: str) -> str:
+        """The smallest subtree that an agency is counted in, as ``schemas/delta`` has it."""
+        path = self._paths.get(code)
+        if path is None:
+            agency = self._view.agency(code)
+            above = [] if agency is None else [agency, *self._view.ancestors(agency.code)]
+            named = [one.code for one in above if one.level < Level.COMMUNE]
+            path = self._paths[code] = "/".join(named[::-1]) or code
+        return path
 
     def copies(self, said: Said, sender: Agency) -> list[Copy]:
         """Who must get an accepted statement, in the order named; Rejected if it may not be accepted."""

@@ -11,7 +11,7 @@ from exchange.auditor.books import Coordinates
 from exchange.auditor.claims import Claims
 from exchange.auditor.columns import Column
 from exchange.auditor.cut import Cut
-from exchange.auditor.deltas import CellKey
+from exchange.auditor.deltas import Counted, ignore
 from exchange.auditor.findings import Findings
 from exchange.auditor.inboxes import NOTICE, Inboxes, content_of
 from exchange.auditor.receipts import Receipts
@@ -21,12 +21,6 @@ from exchange.auditor.tally import Tally
 from exchange.auditor.windows import Windows
 from exchange.backbone.reading import Read
 from exchange.statements import Fields
-
-Cells = list[tuple[CellKey, int, int]]
-"""Cells of the throughput to recount: key, deliveries, bytes."""
-
-Counted = Callable[[CellKey, int, int], None]
-"""Told each statement as it is recounted without a finding: key, deliveries, bytes; once for each of its cells."""
 
 
 class Case(NamedTuple):
@@ -50,10 +44,6 @@ Told = Callable[[Case], None]
 
 
 def pass_over(_: Case) -> None:
-    """Tell nobody."""
-
-
-def ignore(_: CellKey, __: int, ___: int) -> None:
     """Tell nobody."""
 
 

@@ -1,6 +1,6 @@
 """The throughput's windows held against the recount: that what Faust counted is what was submitted, hour by hour.
 
-Guarantees: every closed hour of every source partition is compared, in all its cells, and one that differs is named
+Guarantees: every closed hour of every source partition is compared, in all its figures, and one that differs is named
 with its offsets; so is every gap that the counting itself told of. Not compared is only what can't be: hours that
 reach beyond what is counted or kept, and those in which a finding or an erasure leaves the recount in doubt.
 Memory holds the hours of one partition number.
@@ -10,13 +10,14 @@ Take what the windows state before the cut: the hop is ahead of them, never behi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exchange.auditor.books import Coordinates
 from exchange.auditor.cut import Cut
-from exchange.auditor.deltas import CellKey
+from exchange.auditor.deltas import Key
 from exchange.auditor.findings import Findings
 from exchange.statements import SUBMISSION_TOPICS
 from exchange.statements.hours import Hour
@@ -25,14 +26,18 @@ HOUR_MIN = 60
 CELLS_NAMED = 3
 
 Source = tuple[str, int]
-Cell = tuple[int, int, str, str, str, int]
-"""Sender's and recipient's level, kind, outcome, code, urgency."""
+Figure = tuple[Any, ...]
+"""What an hour has sums of. A cell: sender's and recipient's level, kind, outcome, code, urgency. A subtree: its path.
+A latency: its bucket. Receipts: their signer's level and the bucket of how long they took."""
+
+_TREE = ("senders", "recipients", "refused", "signers")
+"""The columns of a delta that are sums of a subtree, in their order."""
 
 
 class StatedHour(NamedTuple):
     """One source partition's closed hour. `next_offset`: the windows' state that the sums are of."""
 
-    cells: Mapping[Cell, Sequence[int]]
+    cells: Mapping[Figure, Sequence[int]]
     next_offset: int
 
 
@@ -52,7 +57,7 @@ class _Recounted:
 
     first: int
     last: int
-    cells: dict[Cell, list[int]] = field(default_factory=dict)
+    cells: dict[Figure, list[int]] = field(default_factory=dict)
 
 
 class Windows:
@@ -65,14 +70,24 @@ class Windows:
         self.compared = 0
         """Hours of source partitions."""
 
-    def count(self, at: Coordinates, key: CellKey, deliveries: int, size: int) -> None:
-        """Recount one statement in one cell. `size`: bytes of its attachments."""
-        minute, kind, outcome, code, urgency, sender_level, recipient_level = key
-        hour = self._hour(at, minute)
-        sums = hour.cells.setdefault((sender_level, recipient_level, kind, outcome, code, urgency), [0, 0, 0])
-        sums[0] += 1
-        sums[1] += deliveries
-        sums[2] += size
+    def count(self, at: Coordinates, append_ms: int, key: Key, sums: tuple[int, ...]) -> None:
+        """Recount one statement in one figure, see `deltas`. `append_ms`: of the delta that covers it."""
+        if len(key) > 3:
+            minute, kind, outcome, code, urgency, sender_level, recipient_level = key
+            figure: Figure = (sender_level, recipient_level, kind, outcome, code, urgency)
+        else:
+            what, minute, value = key
+            if what in _TREE:
+                figure = (value,)
+                sums = tuple(int(column == what) for column in _TREE)
+            elif what == "appended":
+                figure = (bucket_of(append_ms - minute * 60_000 - value),)
+            else:
+                level, wait_ms = value
+                figure = (level, bucket_of(wait_ms))
+        cells = self._hour(at, minute).cells
+        before = cells.get(figure)
+        cells[figure] = [*sums] if before is None else [a + b for a, b in zip(before, sums, strict=True)]
 
     def doubt(self, at: Coordinates, append_ms: int) -> None:
         """What became of the submission at this place isn't certain: don't compare its hour."""
@@ -121,10 +136,11 @@ class Windows:
         if said == recounted.cells:
             return
         differing = sorted(
-            cell for cell in said.keys() | recounted.cells if said.get(cell) != recounted.cells.get(cell)
+            (cell for cell in said.keys() | recounted.cells if said.get(cell) != recounted.cells.get(cell)),
+            key=lambda cell: (-len(cell), str(cell)),
         )
         cells = "; ".join(
-            f"{'/'.join(map(str, cell))} {said.get(cell, [0, 0, 0])[0]} not {recounted.cells.get(cell, [0, 0, 0])[0]}"
+            f"{'/'.join(map(str, cell))} {said.get(cell, 0)} not {recounted.cells.get(cell, 0)}"
             for cell in differing[:CELLS_NAMED]
         )
         where = f"offsets {recounted.first} to {recounted.last}" if recounted.cells else "no submission"
@@ -136,6 +152,22 @@ class Windows:
         )  # fmt: skip
 
 
-def _total(cells: Mapping[Cell, Sequence[int]]) -> int:
+def _total(cells: Mapping[Figure, Sequence[int]]) -> int:
     """Submissions, each once: those of the total's cells."""
-    return sum(sums[0] for cell, sums in cells.items() if cell[1] == 0)
+    return sum(sums[0] for cell, sums in cells.items() if len(cell) > 2 and cell[1] == 0)
+
+
+def bucket_of(ms: int) -> int:
+    """The bucket of a time: bounds are 0, 1, 2 … and grow by a tenth, rounded down, once that is more than 1."""
+    return bisect_left(_BOUNDS_MS, ms)
+
+
+def _bounds() -> Iterator[int]:
+    bound = 0
+    while bound < _MS_MAX:
+        yield bound
+        bound += max(1, bound // 10)
+
+
+_MS_MAX = 2**32
+_BOUNDS_MS = list(_bounds())

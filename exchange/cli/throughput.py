@@ -1,33 +1,35 @@
-"""`exchange throughput`: what passed between the levels, by window."""
+"""`exchange throughput`: what passed between the levels, or in a part of the tree of agencies, by window."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import typer
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from exchange.agencies.levels import Level
+from exchange.agencies import DirectoryView, Level
 from exchange.cli import world as worlds
-from exchange.cli.output import NO, OUT, VIETNAM, Json, print_json, size
-from exchange.views.throughput import HISTORY, SIZES, Report, ThroughputStore, report
+from exchange.cli.output import ERR, NO, OUT, Json, print_json
+from exchange.cli.throughput_drawn import as_json, below_as_json, below_drawn, drawn
+from exchange.cli.units import units
+from exchange.errors import Rejected
+from exchange.local.progress import on_terminal
+from exchange.views.throughput import SIZES, TREE_SIZES, ThroughputStore, report, tree_report
+from exchange.views.throughput.rebuilding import rebuild
 
 WATCH_S = 1.0
-CODES_SHOWN = 8
-
-_BARS = "▁▂▃▄▅▆▇█"
-
 _LEVELS = tuple(level.label for level in Level)
 
 
-def _window(name: str) -> str:
-    return _one_of(SIZES, name)
+_TREE_WORDS = " or ".join(TREE_SIZES)
+
+
+def _window(name: str | None) -> str | None:
+    return None if name is None else _one_of(SIZES, name)
 
 
 def _level(label: str | None) -> str | None:
@@ -40,126 +42,131 @@ def _one_of(choices: tuple[str, ...], chosen: str) -> str:
     return chosen
 
 
-_Window = Annotated[str, typer.Option(callback=_window, help=f"How long a window is: {', '.join(SIZES)}.")]
+_Window = Annotated[
+    str | None, typer.Option(callback=_window, help=f"How long a window is: {', '.join(SIZES)}.", show_default=SIZES[0])
+]
 _From = Annotated[str | None, typer.Option(callback=_level, help=f"Only what this level sent: {', '.join(_LEVELS)}.")]
 _To = Annotated[str | None, typer.Option(callback=_level, help="Only what this level was sent.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("throughput")(show)
+    """Add the commands."""
+    throughput = typer.Typer(invoke_without_command=True)
+    throughput.callback()(show)
+    throughput.command("rebuild")(rebuild_rows)
+    throughput.command("units")(units)
+    app.add_typer(throughput, name="throughput")
 
 
 def show(
     context: typer.Context,
-    window: _Window = SIZES[0],
+    window: _Window = None,
     from_level: _From = None,
     to_level: _To = None,
+    subtree: Annotated[
+        str | None, typer.Option(metavar="CODE", help=f"Instead: all at and below this agency, by {_TREE_WORDS}.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay, and follow until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Show what passed between the levels: the newest window as a matrix, the last sixty as sparklines.
+    """Show what passed between the levels: the newest window as a matrix, how long the hop and receipts took, the last
+    sixty windows as sparklines.
 
     Exits with 1 if nothing is counted yet, or if the sums have a gap, which is then named.
 
-    Example: `exchange throughput --watch` · `exchange throughput --window hour --from-level province`
+    Example: `exchange throughput --watch` · `exchange throughput --window hour --from-level province` ·
+    `exchange throughput --subtree H26 --window day`
     """
-    store = ThroughputStore(worlds.of(context).database_url)
-    senders = [level for level in Level if from_level is None or level.label == from_level]
-    recipients = [level for level in Level if to_level is None or level.label == to_level]
+    if context.invoked_subcommand is not None:
+        return
+    world = worlds.of(context)
+    look = _look(ThroughputStore(world.database_url), window, from_level, to_level)
+    if subtree is not None:
+        if from_level is not None or to_level is not None:
+            raise typer.BadParameter(
+                "levels are counted in the matrix, not in a part of the tree", param_hint="--subtree"
+            )
+        view = world.directory_log.directory.latest()
+        look = _look_below(ThroughputStore(world.database_url), window, view, subtree)
     if watch:
         with Live(console=OUT, auto_refresh=False) as live:
             while True:
-                live.update(drawn(report(store, window), senders, recipients), refresh=True)
+                live.update(look().drawn, refresh=True)
                 time.sleep(WATCH_S)
-    found = report(store, window)
+    seen = look()
     if json:
-        print_json(None if found is None else as_json(found, senders, recipients))
+        print_json(seen.json)
     else:
-        OUT.print(drawn(found, senders, recipients), highlight=False)
-    if found is None or found.gaps:
+        OUT.print(seen.drawn, highlight=False)
+    if not seen.is_whole:
         raise typer.Exit(NO)
 
 
-def drawn(found: Report | None, senders: list[Level], recipients: list[Level]) -> RenderableType:
-    """A report for the terminal."""
-    if found is None:
-        return Text("Nothing is counted yet: is `exchange run` running?")
-    parts: list[RenderableType] = [
-        _matrix(found, senders, recipients), _history(found, senders), Text(_outcomes(found))
-    ]  # fmt: skip
-    for (topic, partition), gap in found.gaps:
-        parts.append(
-            Text(
-                f"Not counted: {topic}/{partition} offsets {gap.first} to {gap.next - 1}, appended between "
-                f"{_clock(gap.from_minute)} and {_clock(gap.until_minute)}; the sums of that time are too small.",
-                style="bold red",
-            )
+def rebuild_rows(context: typer.Context) -> None:
+    """Count all deltas again, compare with the rows row for row, and put the new ones in their place.
+
+    Exits with 1 if the rows differed.
+
+    Example: `exchange throughput rebuild`
+    """
+    world = worlds.of(context)
+    with on_terminal(ERR) as report_progress:
+        report_progress("Counting the deltas again")
+        rebuilt = rebuild(world.base, world.database_url)
+    OUT.print(f"{rebuilt.deltas:,} deltas counted again, {rebuilt.closed:,} windows closed.", highlight=False)
+    if rebuilt.differences is None:
+        OUT.print("There were no rows before.")
+    elif rebuilt.differences:
+        for line in rebuilt.differences:
+            OUT.print(f"  {line}", markup=False, highlight=False)
+        OUT.print("The rows differed; those that were counted again are in their place.")
+        raise typer.Exit(NO)
+    else:
+        OUT.print("The same, row for row.")
+
+
+class _Seen(NamedTuple):
+    """One look. `is_whole`: something is counted, and nothing is missing."""
+
+    drawn: RenderableType
+    json: Json | None
+    is_whole: bool
+
+
+_NOTHING = _Seen(Text("Nothing is counted yet: is `exchange run` running?"), None, is_whole=False)
+
+
+def _look(
+    store: ThroughputStore, window: str | None, from_level: str | None, to_level: str | None
+) -> Callable[[], _Seen]:
+    senders = [level for level in Level if from_level is None or level.label == from_level]
+    recipients = [level for level in Level if to_level is None or level.label == to_level]
+
+    def look() -> _Seen:
+        found = report(store, window or SIZES[0])
+        if found is None:
+            return _NOTHING
+        return _Seen(drawn(found, senders, recipients), as_json(found, senders, recipients), not found.gaps)
+
+    return look
+
+
+def _look_below(store: ThroughputStore, window: str | None, view: DirectoryView, code: str) -> Callable[[], _Seen]:
+    size = window or TREE_SIZES[0]
+    if size not in TREE_SIZES:
+        raise typer.BadParameter(f"a part of the tree is counted by {_TREE_WORDS}", param_hint="--window")
+    agency = view.agency(code)
+    if agency is None:
+        raise Rejected("agency.unknown", code[:40])
+    if agency.level is Level.COMMUNE:
+        raise typer.BadParameter(
+            f"{agency.code} is a commune, counted with all below its parent", param_hint="--subtree"
         )
-    return Group(*parts)
 
+    def look() -> _Seen:
+        found = tree_report(store, size, agency.code)
+        if found is None:
+            return _NOTHING
+        return _Seen(below_drawn(found, view), below_as_json(found), not found.gaps)
 
-def as_json(found: Report, senders: list[Level], recipients: list[Level]) -> Json:
-    """A report for programs. Totals have recipient's level 0, units whose sender is unknown sender's level 0."""
-    sender_levels, recipient_levels = {0, *senders}, {0, *recipients}
-    if len(senders) < len(Level):
-        sender_levels.discard(0)
-    return {
-        "window": found.size,
-        "start": datetime.fromtimestamp(found.start_minute * 60, UTC).isoformat(),
-        "open": found.is_open,
-        "cells": [
-            {**cell._asdict(), **asdict(sums)}
-            for cell, sums in found.cells.items()
-            if cell.sender_level in sender_levels and cell.recipient_level in recipient_levels
-        ],
-        "history": {Level(level).label: found.history.get(level, []) for level in senders},
-        "gaps": [{"topic": topic, "partition": partition, **gap._asdict()} for (topic, partition), gap in found.gaps],
-    }
-
-
-def spark(counts: list[int]) -> str:
-    """A line of bars as high as the counts, the highest full; a space for none."""
-    most = max(counts, default=0)
-    return "".join(_BARS[(count * len(_BARS) - 1) // most] if count else " " for count in counts)
-
-
-def _matrix(found: Report, senders: list[Level], recipients: list[Level]) -> Table:
-    state = "so far" if found.is_open else "closed"
-    drawn_table = Table(
-        title=f"Documents and reports by level, {found.size} from {_clock(found.start_minute)} ({state})",
-        title_justify="left",
-        header_style="bold",
-    )
-    drawn_table.add_column("from \\ to")
-    for recipient in recipients:
-        drawn_table.add_column(recipient.label, justify="right")
-    for name in ("documents", "copies", "attached"):
-        drawn_table.add_column(name, justify="right")
-    for sender in senders:
-        cells = [found.between(sender, recipient).documents for recipient in recipients]
-        total = found.between(sender, 0)
-        drawn_table.add_row(
-            sender.label, *(f"{count:,}" if count else "–" for count in cells),
-            f"{total.documents:,}", f"{total.deliveries:,}", size(total.bytes),
-        )  # fmt: skip
-    return drawn_table
-
-
-def _history(found: Report, senders: list[Level]) -> Table:
-    lines = Table.grid(padding=(0, 1))
-    for sender in senders:
-        lines.add_row(sender.label, Text(spark(found.history.get(sender, [])), no_wrap=True))
-    lines.title, lines.title_justify = f"Sent in the last {HISTORY} {found.size}s", "left"
-    return lines
-
-
-def _outcomes(found: Report) -> str:
-    counts = sorted(found.by_outcome().items(), key=lambda item: -item[1])
-    named = [f"{count:,} × {' '.join(filter(None, what))}" for what, count in counts[:CODES_SHOWN]]
-    hidden = sum(count for _, count in counts[CODES_SHOWN:])
-    return "All submissions: " + ", ".join([*named, *([f"{hidden:,} others"] if hidden else [])])
-
-
-def _clock(minute: int) -> str:
-    return datetime.fromtimestamp(minute * 60, VIETNAM).strftime("%Y-%m-%d %H:%M")
+    return look

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from exchange.pipeline.columns import MINUTE_MS, Columns, Receipt
 from exchange.pipeline.routing import Copy
 from exchange.pipeline.submission import Submission
 from exchange.statements import schema
@@ -28,6 +29,10 @@ CellKey = tuple[int, str, str, str, int, int, int]
 """minute, kind, outcome, code, urgency, sender level, recipient level."""
 
 
+Accepted = tuple[int, tuple[str, int, int], str | Receipt | None, Sequence[Copy], int]
+"""What `PartitionBooks.count_accepted` is told of one statement."""
+
+
 class OutRecord(NamedTuple):
     """A record to produce in the hop's transaction."""
 
@@ -40,7 +45,7 @@ class OutRecord(NamedTuple):
 
 @dataclass(slots=True)
 class PartitionBooks:
-    """What one transaction did with one source partition."""
+    """What one transaction did with one source partition. `accepted`: what isn't in the cells yet."""
 
     topic: str
     partition: int
@@ -48,38 +53,64 @@ class PartitionBooks:
     next_offset: int
     events: list[dict[str, Any]] = field(default_factory=list)
     cells: dict[CellKey, list[int]] = field(default_factory=dict)
+    accepted: list[Accepted] = field(default_factory=list)
+    minutes: dict[int, Columns] = field(default_factory=dict)
 
     def enter(self, submission: Submission, event: dict[str, Any]) -> None:
         """Write down the one event of a submission."""
         self.events.append(event)
         self.next_offset = submission.offset + 1
 
-    def count_accepted(self, head: tuple[int, str, int, int], copies: Sequence[Copy], size: int) -> None:
+    def count_accepted(
+        self, append_ms: int, head: tuple[str, int, int], said: str | Receipt | None, copies: Sequence[Copy], size: int
+    ) -> None:
         """Count an accepted statement: once in the total's cell, once for each recipient level.
 
-        `head`: minute, kind, urgency, sender level. `size`: bytes of its attachments.
+        `head`: kind, urgency, sender level. `said`: of a document or report, which also counts in the subtrees, its
+        sender's; of a receipt, what it is. `size`: bytes of its attachments.
         """
-        minute, kind, urgency, sender_level = head
-        reached: dict[int, int] = {}
-        for copy in copies:
-            if copy.is_deliverable:
-                reached[copy.level] = reached.get(copy.level, 0) + 1
-        self._count((minute, kind, "accepted", "", urgency, sender_level, 0), sum(reached.values()), size)
-        for level, deliveries in reached.items():
-            self._count((minute, kind, "accepted", "", urgency, sender_level, level), deliveries, size)
+        self.accepted.append((append_ms, head, said, copies, size))
 
-    def count_other(self, minute: int, kind: str, outcome: str, code: str) -> None:
-        """Count a submission that was not accepted."""
-        self._count((minute, kind, outcome, code, 0, 0, 0), 0, 0)
+    def count_other(self, append_ms: int, kind: str, outcome: str, code: str, subtree: str | None = None) -> None:
+        """Count a submission that was not accepted. `subtree`: of its verified sender, if it was rejected."""
+        minute = append_ms // MINUTE_MS
+        if subtree is not None:
+            (self.minutes.get(minute) or self._begin(minute)).refused.append(subtree)
+        cell = self.cells.setdefault((minute, kind, outcome, code, 0, 0, 0), [0, 0, 0])
+        cell[0] += 1
 
-    def _count(self, key: CellKey, deliveries: int, size: int) -> None:
-        cell = self.cells.get(key)
-        if cell is None:
-            self.cells[key] = [1, deliveries, size]
-        else:
-            cell[0] += 1
-            cell[1] += deliveries
-            cell[2] += size
+    def all_cells(self) -> dict[CellKey, list[int]]:
+        """The cells of all that was counted so far."""
+        cells, taken, self.accepted = self.cells, self.accepted, []
+        for append_ms, (kind, urgency, sender_level), said, copies, size in taken:  # written out: it is for each
+            minute = append_ms // MINUTE_MS
+            columns = self.minutes.get(minute) or self._begin(minute)
+            columns.appended.append(append_ms)
+            received: list[str] = []
+            if isinstance(said, str):
+                columns.senders.append(said)
+                received = columns.recipients
+            elif said is not None:
+                columns.receipts.append(said)
+            counts: dict[int, int] = {0: 0}
+            for _, _, level, partition, subtree, _ in copies:
+                if partition >= 0:
+                    received.append(subtree)
+                    counts[0] += 1
+                    counts[level] = counts.get(level, 0) + 1
+            for recipient_level, deliveries in counts.items():
+                key = (minute, kind, "accepted", "", urgency, sender_level, recipient_level)
+                cell = cells.get(key)
+                if cell is None:
+                    cell = cells[key] = [0, 0, 0]
+                cell[0] += 1
+                cell[1] += deliveries
+                cell[2] += size
+        return cells
+
+    def _begin(self, minute: int) -> Columns:
+        columns = self.minutes[minute] = Columns()
+        return columns
 
     def records(self, directory_offset: int, hop_ms: int, worker: str) -> Iterator[OutRecord]:
         """The trace records and the delta record."""
@@ -98,7 +129,8 @@ class PartitionBooks:
             "partition": self.partition,
             "previous_next_offset": self.previous_next_offset,
             "next_offset": self.next_offset,
-            "cells": [_cell(key, sums) for key, sums in self.cells.items()],
+            "cells": [_cell(key, sums) for key, sums in self.all_cells().items()],
+            "minutes": [columns.fields(minute) for minute, columns in self.minutes.items()],
         }
         yield OutRecord(DELTAS, self.partition, key, _DELTA.encode(delta))
 

@@ -18,6 +18,7 @@ from exchange.agencies.entries import Agency, SettingAside
 from exchange.agencies.view import DirectoryView
 from exchange.errors import Rejected
 from exchange.pipeline.books import OutRecord
+from exchange.pipeline.columns import Receipt
 from exchange.pipeline.outputs import Accepted, Outputs, Position, Rules
 from exchange.pipeline.routing import Copy, Router, day_of
 from exchange.pipeline.store import REMEMBER_MS, PartitionStore, claim_key, pack
@@ -26,6 +27,7 @@ from exchange.pipeline.threads import requests, step
 from exchange.signatures import Verified
 from exchange.statements import Route, Statement
 from exchange.statements.chain import UNDELIVERABLE, WAITING
+from exchange.statements.status import TAKE_BACK_ASKED
 
 FORGET_AT_MOST = 2_000
 """Claims looked at for forgetting in one transaction and partition: twice what it can claim."""
@@ -34,8 +36,8 @@ Verdict = Verified | Rejected
 """What the gate said of a submission."""
 
 
-Routed = tuple[list[Copy], dict[str, Any] | None]
-"""The copies, and of a status what it did."""
+Routed = tuple[list[Copy], dict[str, Any] | None, int]
+"""The copies, of a status what it did, and when the document that it is about was appended."""
 
 
 def decision_on(submission: Submission, view: DirectoryView) -> SettingAside | None:
@@ -103,13 +105,18 @@ class Decisions:
             return
         on = day_of(submission.append_ms)
         sender = self._router.sender(statement.sender, on)
-        copies, status = self._route(submission, statement, sender, on, store)
+        copies, status, document_ms = self._route(submission, statement, sender, on, store)
         own = copies if status is None else []  # a status's copies have no state of their own
         states = bytes([WAITING if copy.is_deliverable else UNDELIVERABLE for copy in own])
         ordinals = [copy.ordinal for copy in own]
         packed = pack(statement.digest, submission.offset, submission.append_ms, submission.topic, ordinals, states)
         store.put(key, packed)
-        accepted = Accepted(copies, sender.level, verified.seal.certificate.fingerprint, status)
+        subtree = self._router.subtree(sender)
+        accepted = Accepted(copies, subtree, sender.level, verified.seal.certificate.fingerprint)
+        if status is not None:
+            accepted.status = status
+            if status["code"] != TAKE_BACK_ASKED:
+                accepted.receipt = Receipt(subtree, sender.level, submission.append_ms - document_ms)
         self.outputs.accept(submission, statement, accepted)
 
     def _check_place(self, submission: Submission, statement: Statement, key: bytes) -> None:
@@ -130,12 +137,12 @@ class Decisions:
             return self._follow(submission, statement, on, store)
         if kind.route is Route.SUPERIOR:
             named = kind.addressees(fields)
-            return [self._router.superior(named[0] if named else None, sender, on)], None
+            return [self._router.superior(named[0] if named else None, sender, on)], None, 0
         copies = self._router.copies(kind.addressees(fields), sender, on)
         if fields.get("thread") is not None:
             for move in requests(store, statement, copies, submission.topic):
                 store.move(*move)
-        return copies, None
+        return copies, None, 0
 
     def _follow(self, submission: Submission, statement: Statement, on: date, store: PartitionStore) -> Routed:
         """A status: find the copy it is about, move it, tell the other side."""
@@ -157,4 +164,4 @@ class Decisions:
             "state": taken.move.state,
             "reason": fields["reason"],
         }
-        return copies, status
+        return copies, status, taken.document_ms

@@ -14,6 +14,7 @@ from typing import Any
 from exchange.agencies.entries import SettingAside
 from exchange.errors import Rejected
 from exchange.pipeline.books import OutRecord, PartitionBooks
+from exchange.pipeline.columns import Receipt
 from exchange.pipeline.events import deliveries, event, summary
 from exchange.pipeline.notices import Notary, notice
 from exchange.pipeline.routing import INBOX_TOPICS, Copy, Router, by_inbox, day_of
@@ -50,15 +51,18 @@ class Rules:
 
 @dataclass(slots=True)
 class Accepted:
-    """What acceptance means: who gets it, at which level and under which seal its sender spoke.
+    """What acceptance means: who gets it, in which subtree, at which level and under which seal its sender spoke.
 
-    `certificate`: SHA-256 of the seal's. `status`: what a status did to the copy it is about.
+    `certificate`: SHA-256 of the seal's. `status`: what a status did to the copy it is about. `receipt`: what a status
+    is, unless its document's sender says it.
     """
 
     copies: list[Copy]
+    subtree: str
     sender_level: int
     certificate: bytes
     status: dict[str, Any] | None = None
+    receipt: Receipt | None = None
 
 
 class Outputs:
@@ -93,19 +97,17 @@ class Outputs:
         if statement.kind.name == "document":
             written["summary"] = summary(statement.fields, attachments)
         books = self._enter(submission, written)
-        urgency = statement.fields.get("urgency", 0)
-        books.count_accepted(
-            (submission.append_ms // 60_000, statement.kind.name, urgency, accepted.sender_level),
-            copies,
-            sum(attachment.size for attachment in attachments),
-        )
+        head = (statement.kind.name, statement.fields.get("urgency", 0), accepted.sender_level)
+        said = accepted.subtree if accepted.status is None else accepted.receipt
+        size = sum(attachment.size for attachment in attachments)
+        books.count_accepted(submission.append_ms, head, said, copies, size)
 
     def repeat(self, submission: Submission, statement: Statement, accepted_offset: int) -> None:
         """Write down a duplicate: no second delivery."""
         written = event(submission, "duplicate", statement, verified=True)
         written["accepted_offset"] = accepted_offset
         books = self._enter(submission, written)
-        books.count_other(submission.append_ms // 60_000, statement.kind.name, "duplicate", "")
+        books.count_other(submission.append_ms, statement.kind.name, "duplicate", "")
 
     def reject(self, submission: Submission, rejected: Rejected) -> None:
         """Keep it as evidence; tell the sender if its signature has verified."""
@@ -115,7 +117,9 @@ class Outputs:
         written = event(submission, "rejected", statement, verified=verified, code=rejected.code)
         kind = statement.kind.name if statement is not None else ""
         books = self._enter(submission, written)
-        books.count_other(submission.append_ms // 60_000, kind, "rejected", rejected.code)
+        sender = None if rejected.sender is None else self._router.view.agency(rejected.sender)
+        subtree = None if sender is None else self._router.subtree(sender)
+        books.count_other(submission.append_ms, kind, "rejected", rejected.code, subtree)
         if verified and statement is not None:
             self.refused.append((statement.sender, rejected.code))
             self._tell(submission, statement, rejected.code, [])
@@ -130,7 +134,7 @@ class Outputs:
         for name in ("kind", "sender", "id", "thread"):
             written[name] = getattr(decision, name)
         books = self._enter(submission, written)
-        books.count_other(submission.append_ms // 60_000, decision.kind, "set_aside", SET_ASIDE)
+        books.count_other(submission.append_ms, decision.kind, "set_aside", SET_ASIDE)
 
     def next_offsets(self) -> dict[Position, int]:
         """The offset after the last submission written down, of each source partition touched."""
@@ -140,7 +144,7 @@ class Outputs:
         """How many submissions were written down so far, by kind, outcome and code."""
         counts = Counter[tuple[str, str, str]]()
         for books in self._books.values():
-            for (_, kind, outcome, code, _, _, recipient_level), sums in books.cells.items():
+            for (_, kind, outcome, code, _, _, recipient_level), sums in books.all_cells().items():
                 if recipient_level == 0:
                     counts[kind, outcome, code] += sums[0]
         return counts

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from exchange.agencies.entries import Agency
 from exchange.agencies.levels import Level
 from exchange.agencies.resolution import Closed, Open, Redirected, Unknown
+from exchange.agencies.subtrees import subtree_of
 from exchange.agencies.view import DirectoryView
 from exchange.errors import Rejected
 from exchange.pipeline.submission import partition_of
@@ -29,12 +30,14 @@ _EPOCH = date(1970, 1, 1).toordinal()
 
 
 class Copy(NamedTuple):
-    """One recipient's copy. `partition`: of the inbox topic of its `level`; -1 if it is undeliverable."""
+    """One recipient's copy. `partition`: of the inbox topic of its `level`; -1 if it is undeliverable.
+    `subtree`: where its recipient is counted."""
 
     recipient: str
     ordinal: int
     level: Level
     partition: int
+    subtree: str
     redirected_from: str | None = None
 
     @property
@@ -63,6 +66,14 @@ class Router:
         self._senders: dict[str, Agency] = {}
         self._copies: dict[str, Copy] = {}
         self._groups: dict[str, list[Copy]] = {}
+        self._subtrees: dict[str, str] = {}
+
+    def subtree(self, agency: Agency) -> str:
+        """Where an agency is counted."""
+        subtree = self._subtrees.get(agency.code)
+        if subtree is None:
+            subtree = self._subtrees[agency.code] = subtree_of(self.view, agency)
+        return subtree
 
     def sender(self, code: str, on: date) -> Agency:
         """The agency that speaks; Rejected ``sender.unknown``, ``sender.closed``, ``sender.suspended``."""
@@ -154,17 +165,18 @@ class Router:
     def _resolve(self, code: str, on: date) -> Copy:
         match self.view.resolve(code, on):
             case Open(agency):
-                return self._copy(agency)
+                return self._copy(agency, inbox_partition(agency.code, self._inbox_partitions))
             case Redirected(original, successor):
-                return self._copy(successor)._replace(redirected_from=original.code)
+                partition = inbox_partition(successor.code, self._inbox_partitions)
+                return self._copy(successor, partition)._replace(redirected_from=original.code)
             case Closed(agency):
-                return Copy(agency.code, self.view.ordinal(agency.code), agency.level, -1)
+                return self._copy(agency, -1)
             case Unknown():
                 raise Rejected("recipient.unknown", code[:40])
 
-    def _copy(self, agency: Agency) -> Copy:
-        partition = inbox_partition(agency.code, self._inbox_partitions)
-        return Copy(agency.code, self.view.ordinal(agency.code), agency.level, partition)
+    def _copy(self, agency: Agency, partition: int) -> Copy:
+        subtree = subtree_of(self.view, agency)
+        return Copy(agency.code, self.view.ordinal(agency.code), agency.level, partition, subtree)
 
 
 def by_inbox(copies: Iterable[Copy]) -> dict[tuple[Level, int], list[str]]:

@@ -20,11 +20,13 @@ HORIZON_MS = 45 * 86_400_000
 
 
 class Step(NamedTuple):
-    """What a status did to a copy. `tell`: code of the agency on the other side."""
+    """What a status did to a copy. `tell`: code of the agency on the other side; `document_ms`: when the document that
+    it is about was appended."""
 
     move: Move
     moved: bool
     tell: str
+    document_ms: int
 
 
 def requests(store: PartitionStore, statement: Statement, copies: Sequence[Copy], topic: str) -> list[Move]:
@@ -92,4 +94,4 @@ def step(store: PartitionStore, fields: Fields, ordinal: int, append_ms: int) ->
     before = claim.state(place)
     after = advance(before, code)
     tell = fields["recipient"] if code == TAKE_BACK_ASKED else document["sender"]
-    return Step(Move(key, place, after), after != before, tell)
+    return Step(Move(key, place, after), after != before, tell, claim.append_ms)

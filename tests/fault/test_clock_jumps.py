@@ -35,6 +35,7 @@ from exchange.signatures import sign_record
 from exchange.signatures.gate import FUTURE_MS_MAX
 from exchange.statements import SUBMISSION_TOPICS, schema
 from exchange.statements.compose import document, encode
+from exchange.views.throughput.packing import delta_of
 from exchange.views.throughput.windows import State, fold
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_rebuild import rebuild
@@ -163,10 +164,10 @@ def counted(world: World) -> int:
     states, sums = dict[tuple[str, int], State](), Counter[str]()
     for portion in read_to_end(world.base, {("throughput.deltas", p): None for p in range(world.layout.keyed)}):
         for read in portion:
-            delta = schema("delta").decode(read.value)
+            delta = delta_of(read.value, read.append_ms)
             source = (delta["topic"], delta["partition"])
             step = fold(states.get(source), delta)
-            assert step.gap is None
+            assert step.gaps == []
             states[source] = step.state
             for key, cells in step.closed.items():
                 sums[key.partition("/")[0]] += total(cells)

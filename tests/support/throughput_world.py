@@ -5,6 +5,7 @@ The process is this module run as a program: the same as `exchange count`, but f
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from struct import iter_unpack
 from threading import Event
 from typing import Any
 from unittest.mock import patch
@@ -28,13 +30,16 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from exchange.backbone.clients import Config, connection, reader, transactional_producer
 from exchange.backbone.offsets import ends
 from exchange.backbone.reading import read_to_end
+from exchange.cli.output import NO_WORLD
 from exchange.cli.running import run_to_its_end, stop_on_signals
 from exchange.errors import Unavailable
 from exchange.local.services import Services
 from exchange.local.waiting import wait_until
-from exchange.statements import Fields, schema
-from exchange.views.throughput import ThroughputStore
+from exchange.pipeline.columns import Columns, Receipt
+from exchange.statements import Fields, identify, schema
+from exchange.views.throughput import ThroughputStore, stalling
 from exchange.views.throughput.counting import Names
+from exchange.views.throughput.sketch import bucket_of
 from exchange.views.throughput.transport import CommittedConsumer
 from exchange.views.throughput.windows import SIZES_MIN
 from exchange.views.throughput.worker import count
@@ -45,6 +50,10 @@ WITHIN_S = 120.0
 Key = tuple[int, int, int, int, str, str, str, int]
 """Window's size and start, then the cell."""
 Sums = Counter[tuple[Key, str]]
+Figures = Counter[tuple[Any, ...]]
+"""What is counted beside the cells: by view, its columns but the last, and which sum it is."""
+
+PATHS = ["G00", "G00/G22", "G00/H26", "G00/H26/H26.12", "G00/H29"]
 
 
 @dataclass
@@ -71,6 +80,7 @@ class World:
         self.producer: Producer = transactional_producer(self.base, f"{self.names.app}-writer")
         self.producer.init_transactions(20)
         self.store = ThroughputStore(self.database_url, self.schema)
+        self.process: subprocess.Popen[bytes] | None = None
 
     def write(self, deltas: Sequence[Fields], *, commit: bool = True) -> None:
         """Write deltas in one transaction, and expect their sums if it commits."""
@@ -88,6 +98,23 @@ class World:
             self.next_offsets[one["topic"], one["partition"]] = one["next_offset"]
             for cell in one["cells"]:
                 self.expected += sums_of(cell)
+
+    def recounted(self) -> Figures:
+        """What the committed deltas that lie in the topic say beside their cells, each once."""
+        found, reached = Figures(), dict[tuple[str, int], int]()
+        starts: dict[tuple[str, int], int | None] = {(self.names.deltas, p): None for p in range(PARTITIONS)}
+        for portion in read_to_end(self.base, starts):
+            for read in portion:
+                delta = identify(read.value).decode(read.value)
+                source = (delta["topic"], delta["partition"])
+                if delta["next_offset"] > reached.get(source, 0):
+                    reached[source] = delta["next_offset"]
+                    found += figures_of(delta, read.append_ms)
+        return found
+
+    def figures(self) -> Figures:
+        """What the store says of the same."""
+        return figures_in(self.store)
 
     def committed(self) -> dict[int, int]:
         """The next offset of each partition of the deltas, as the application's group has committed it."""
@@ -113,7 +140,17 @@ class World:
     def await_counted(self, offsets: int | None = None) -> None:
         """Wait until so many offsets, or all, are counted and stored."""
         wanted = sum(self.next_offsets.values()) if offsets is None else offsets
-        assert wait_until(lambda: self.counted() >= wanted, WITHIN_S), f"{self.counted()} of {wanted}\n{self.output()}"
+        assert wait_until(lambda: self._running().counted() >= wanted, WITHIN_S), (
+            self.counted(),
+            wanted,
+            self.output(),
+        )
+
+    def _running(self) -> World:
+        """Itself, with a process that ended since Faust stalled started again, as a crew does."""
+        if self.process is not None and self.process.poll() == NO_WORLD:
+            self.start()
+        return self
 
     def rows(self) -> Sums:
         """What the view says."""
@@ -143,10 +180,23 @@ class World:
         names = [self.names.app, self.names.deltas, self.names.results]
         command = [sys.executable, "-m", "tests.support.throughput_world", str(self.base["bootstrap.servers"])]
         with self.log.open("ab") as output:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*command, self.database_url, self.schema, *names, *flags],
                 cwd=Path(__file__).parents[2], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
+        return self.process
+
+    def kill(self) -> None:
+        """End the process as `kill -9` does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        assert self.process is not None
+        self.process.terminate()
+        assert self.process.wait(WITHIN_S) == 0, self.output()
 
     @contextmanager
     def counting(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -154,11 +204,9 @@ class World:
         process = self.start()
         try:
             yield process
-            process.terminate()
-            assert process.wait(WITHIN_S) == 0, self.output()
+            self.stop()
         finally:
-            process.kill()
-            process.wait()
+            self.kill()
 
 
 def world_of(services: Services, folder: Path) -> World:
@@ -198,6 +246,43 @@ def sums_of(cell: Fields) -> Sums:
     return sums
 
 
+def figures_in(store: ThroughputStore) -> Figures:
+    """What the store says beside the cells: every window of every size."""
+    found = Figures()
+    with store.snapshot() as database:
+        for size, start, path, *counts in database.execute("SELECT * FROM throughput_of_subtrees"):
+            found += Figures({("subtree", size, start, path, n): count for n, count in enumerate(counts)})
+        for *key, counted in database.execute("SELECT * FROM throughput_sketches"):
+            found += Figures({("sketch", *key): counted})
+    return found
+
+
+def figures_of(delta: Fields, append_ms: int) -> Figures:
+    """What one delta adds beside its cells."""
+    found = Figures()
+    for minute in delta["minutes"]:
+        for n, column in enumerate(("senders", "recipients", "refused", "signers")):
+            for path in minute[column].split():
+                found += subtree_figures(minute["minute"], path, n)
+        for (at_ms,) in iter_unpack("<H", minute["appended"]):
+            waited_ms = append_ms - minute["minute"] * 60_000 - at_ms
+            found += sketch_figures(minute["minute"], delta["topic"], "latency", 0, waited_ms)
+        for level, (wait_ms,) in zip(minute["levels"], iter_unpack("<I", minute["waits"]), strict=True):
+            found += sketch_figures(minute["minute"], delta["topic"], "receipt", level, wait_ms)
+    return found
+
+
+def subtree_figures(minute: int, path: str, column: int) -> Figures:
+    """One more in a subtree's windows; `column`: which of its sums."""
+    return Figures({("subtree", size, minute - minute % size, path, column): 1 for size in (60, 1440)})
+
+
+def sketch_figures(minute: int, topic: str, measure: str, level: int, ms: int) -> Figures:
+    """One more in a sketch's windows."""
+    sizes, bucket = SIZES_MIN.values(), bucket_of(ms)
+    return Figures({("sketch", size, minute - minute % size, measure, topic, level, bucket): 1 for size in sizes})
+
+
 class Deltas:
     """A hop's deltas from a seed: eight source partitions whose time goes on, and now and then a step back."""
 
@@ -223,12 +308,23 @@ class Deltas:
             "previous_next_offset": first,
             "next_offset": first + sum(cell["documents"] for cell in cells),
             "cells": cells,
+            "minutes": [self._columns(topic, minute) for minute in dict.fromkeys(cell["minute"] for cell in cells)],
         }
 
     def commit(self, deltas: Sequence[Fields]) -> None:
         """Go on behind these."""
         for one in deltas:
             self._next[one["topic"], one["partition"]] = one["next_offset"]
+
+    def _columns(self, topic: str, minute: int) -> Fields:
+        dice, made = self._dice, Columns()
+        made.appended = [minute * 60_000 + dice.randrange(60_000) for _ in range(dice.randint(0, 20))]
+        made.refused = dice.choices(PATHS, k=dice.randint(0, 2))
+        if topic == "statuses":
+            made.receipts = [Receipt(dice.choice(PATHS), dice.randint(1, 4), dice.randrange(10**9)) for _ in range(5)]
+            return made.fields(minute)
+        sent, received = dice.choices(PATHS, k=dice.randint(1, 20)), dice.choices(PATHS, k=dice.randint(0, 30))
+        return {**made.fields(minute), "senders": " ".join(sent), "recipients": " ".join(received)}
 
     def _cell(self) -> Fields:
         dice = self._dice
@@ -283,7 +379,23 @@ def lossy() -> None:
     patch.object(CommittedConsumer, "_getmany", lost).start()
 
 
-FLAGS: dict[str, Callable[[], None]] = {"--blind": blind, "--late": late, "--lossy": lossy}
+def stalled() -> None:
+    """Let nothing more be fetched after the second time, and that be noticed soon."""
+    fetch, fetched = CommittedConsumer._getmany, [0]
+
+    async def held(self: CommittedConsumer, **what: Any) -> Any:  # noqa: ANN401
+        if fetched[0] >= 2:
+            await asyncio.sleep(0.1)
+            return {}
+        records = await fetch(self, **what)
+        fetched[0] += any(tp.topic.startswith("deltas") for tp in records)
+        return records
+
+    patch.object(CommittedConsumer, "_getmany", held).start()
+    patch.object(stalling, "STALLED_S", 3.0).start()
+
+
+FLAGS: dict[str, Callable[[], None]] = {"--blind": blind, "--late": late, "--lossy": lossy, "--stalled": stalled}
 """What can be made to go wrong in a process that counts."""
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from exchange.statements import Fields, schema
@@ -56,6 +59,48 @@ class TestDeltas:
 
         world.alter("throughput.deltas", lambda f: f["topic"] == "reports", more)
         assert [code for code, _ in found(world.balance())] == ["audit.delta_sums"]
+
+    @pytest.mark.parametrize(
+        ("topic", "column", "altered"),
+        [
+            ("documents", "appended", lambda was: bytes([was[0] ^ 1]) + was[1:]),
+            ("documents", "appended", lambda was: was[2:]),
+            ("documents", "senders", lambda was: was.replace("H01", "H02", 1)),
+            ("documents", "recipients", lambda was: f"{was} G00/H01"),
+            ("documents", "refused", lambda was: f"{was} G00/H01"),
+            ("statuses", "signers", lambda was: ""),
+            ("statuses", "levels", lambda was: bytes([was[0] + 1]) + was[1:]),
+            ("statuses", "waits", lambda was: was[:-1] + b"\x01"),
+            ("statuses", "waits", lambda was: was[:-4]),
+        ],
+    )
+    def test_altered_columns(self, topic: str, column: str, altered: Callable[[Any], Any]) -> None:
+        world = lively()
+
+        def change(fields: Fields) -> Fields:
+            minute = next(one for one in fields["minutes"] if one[column] or column == "refused")
+            minute[column] = altered(minute[column])
+            return fields
+
+        def has(fields: Fields) -> bool:
+            return fields["topic"] == topic and any(one[column] or column == "refused" for one in fields["minutes"])
+
+        assert world.balance().holds
+        world.alter("throughput.deltas", has, change)
+        assert {code for code, _ in found(world.balance())} == {"audit.delta_sums"}
+
+    def test_deltas_of_the_first_version_have_no_columns_to_compare(self) -> None:
+        world = lively()
+        for (topic, _), log in world.topics.items():
+            if topic == "throughput.deltas":
+                log[:] = [read._replace(value=first_version(read.value)) for read in log]
+        assert world.balance().holds
+        world.alter("throughput.deltas", lambda f: f["topic"] == "reports", lambda f: {**f, "cells": []})
+        assert [code for code, _ in found(world.balance())] == ["audit.delta_sums"]
+
+
+def first_version(value: bytes) -> bytes:
+    return schema("delta", 1).encode(schema("delta").decode(value))
 
 
 class TestStore:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exchange.auditor import Balance, Cut, Stated, StatedHour, Windows, reconcile
+from exchange.auditor.windows import bucket_of
 from exchange.errors import Rejected
-from exchange.views.throughput.windows import LATENESS_MIN, SIZES_MIN, State, cell_of, fold, window_of
+from exchange.views.throughput.names import named
+from exchange.views.throughput.packing import delta_of
+from exchange.views.throughput.sketch import MS_MAX
+from exchange.views.throughput.sketch import bucket_of as counted_in
+from exchange.views.throughput.windows import LATENESS_MIN, SIZES_MIN, State, fold, window_of
 from tests.unit.audited_world import (
     INBOX_PARTITIONS,
     PARTITIONS,
     START_MS,
     World,
     document,
-    fields_of,
     report,
     status,
 )
@@ -47,16 +53,16 @@ def stated_by(world: World, lost: Callable[[Source, int], bool] = lambda *_: Fal
     hours: Hours = {}
     for (topic, _), log in world.topics.items():
         for read in log if topic == "throughput.deltas" else []:
-            delta = fields_of(read.value)
+            delta = delta_of(read.value, read.append_ms)
             source = (delta["topic"], delta["partition"])
             if lost(source, delta["previous_next_offset"]):
-                delta = {**delta, "cells": []}
+                delta = {**delta, "cells": [], "minutes": []}
             step = fold(states.get(source), delta)
             states[source] = step.state
             for key, cells in (step.closed | step.state["windows"]).items():
                 window = window_of(key)
                 if window.size == "hour":
-                    sums = {(*cell_of(name),): list(counts) for name, counts in cells.items()}
+                    sums = {(*named(name),): list(counts) for name, counts in cells.items()}
                     hours[source, window.start] = StatedHour(sums, step.state["next_offset"])
     positions = {source: state["next_offset"] for source, state in states.items()}
     closed = {source: state["newest_minute"] - LATENESS_MIN for source, state in states.items()}
@@ -108,6 +114,29 @@ def test_altered_sums_are_found(number: int) -> None:
     next(iter(cells.values()))[number] += 1
     balance = audited(world, altered(stated, lambda hours: hours.update({place: StatedHour(cells, 0)})))
     assert balance.finding_counts == {"audit.window_differs": 1}
+
+
+@pytest.mark.parametrize("length", [1, 2], ids=["subtrees and latencies", "receipts"])
+def test_an_altered_figure_beside_the_cells_is_found(length: int) -> None:
+    world = busy()
+    stated = stated_by(world)
+    for place, hour in stated.hours.items():
+        for figure, sums in hour.cells.items():
+            if len(figure) == length and place[1] + HOUR_MIN <= stated.closed[place[0]]:
+                more = {**hour.cells, figure: [*sums[:-1], sums[-1] + 1]}
+                changed = stated._replace(hours={**stated.hours, place: StatedHour(more, hour.next_offset)})
+                assert audited(world, changed).finding_counts == {"audit.window_differs": 1}
+                break
+        else:
+            continue
+        break
+    else:
+        pytest.fail("no such figure")
+
+
+@given(st.integers(-10, MS_MAX))
+def test_the_auditors_buckets_are_those_of_the_windows(ms: int) -> None:
+    assert bucket_of(ms) == counted_in(ms)
 
 
 def test_a_missing_and_a_surplus_hour_are_found() -> None:

@@ -1,8 +1,9 @@
 """The reckoning after a run: whatever is wrong, in sentences; nothing, if all of it holds.
 
 Checked, each against something that it wasn't made from: the audit of the topics and what was sent, outcome by
-outcome; the trace store and its rebuild from the topics, row for row; the throughput's sums and its gaps; the ledger's
-size; that each submission was promised once. The views get some time to catch up by themselves, for that they do is a
+outcome; the trace store and its rebuild from the topics, row for row; the throughput's sums and gaps, and each closed
+window with the deltas counted again, which the audit has held against the submissions; the ledger's size; that each
+submission was promised once. The views get some time to catch up by themselves, for that they do is a
 part of the claim.
 """
 
@@ -17,7 +18,7 @@ from exchange.auditor import Balance, audit
 from exchange.backbone.clients import Config
 from exchange.local.progress import Report
 from exchange.signatures import PublicKey
-from exchange.views.throughput import ThroughputStore
+from exchange.views.throughput import ThroughputStore, rebuilding
 from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import summary
@@ -104,6 +105,11 @@ def reckon(places: Places, expected: Counter[str], report: Report) -> tuple[Bala
     findings += [f"the trace store differs from its rebuild: {line}" for line in rebuilt.differences()]
     if rebuilt.before is None:
         findings.append("there was no trace store to compare with its rebuild")
+    report("Counting the throughput again")
+    recounted = rebuilding.rebuild(places.base, places.database_url)
+    findings += [f"the throughput differs from its recount: {line}" for line in recounted.differences or ()]
+    if not recounted.closed or recounted.differences is None:
+        findings.append("there was no closed window to compare with its recount")
     return balance, findings
 
 

@@ -1,5 +1,8 @@
 """The Faust application: from the topic of deltas to windows in a table, to PostgreSQL and the topic of results.
 
+What is fetched together is counted together: one new state of a source partition, one changelog record. That changes
+nothing of counts, parts and closed windows (`windows`).
+
 Faust delivers at least once; the counts are exact all the same. The table's one value for a source partition holds
 its next offset with its open windows, so a repeat is seen and a gap is, whichever of the two Faust kept longer:
 
@@ -31,10 +34,12 @@ import structlog
 
 from exchange import metrics
 from exchange.errors import InvariantBroken
-from exchange.statements import Fields, schema
+from exchange.statements import Fields
+from exchange.views.throughput.packing import delta_of, unpack
 from exchange.views.throughput.sink import Sink
+from exchange.views.throughput.stalling import Handed
 from exchange.views.throughput.store import Source
-from exchange.views.throughput.windows import State, Step, fold, window_of
+from exchange.views.throughput.windows import Folding, State, Step, window_of
 
 SESSION_TIMEOUT_S = 10.0
 COMMIT_INTERVAL_S = 1.0
@@ -50,7 +55,7 @@ log = structlog.get_logger(__name__)
 class Names:
     """What the application is called and reads and writes. `app`: its group; its changelog's name begins with it."""
 
-    app: str = "throughput-v1"
+    app: str = "throughput-v2"
     deltas: str = "throughput.deltas"
     results: str = "throughput"
 
@@ -73,6 +78,7 @@ class Counting:
         self._sink = sink
         self._failed = failed
         self._skipped = skipped
+        self.handed = Handed(0, {}, is_busy=False)
         self.app = faust.App(
             names.app,
             broker=brokers,
@@ -106,51 +112,66 @@ class Counting:
         self.app.agent(deltas, name="count", concurrency=1)(self._run)
 
     async def _run(self, stream: Any) -> None:  # noqa: ANN401  Faust's stream
-        """Count delta by delta; an offset is acknowledged only after its delta is in the table."""
+        """Count fetch by fetch; an offset is acknowledged only after its deltas are in the table."""
         events = cast(AsyncIterator[Any], stream.noack().events())
         async for event in events:
+            partition, offset = event.message.partition, event.message.offset
+            self.handed = Handed(self.handed.records + 1, {**self.handed.offsets, partition: offset}, is_busy=True)
             try:
-                await self._count(event.message.partition, event.message.offset, event.value)
+                await self._count(partition, event.value)
             except Exception as exc:
                 self._failed(exc)
                 raise
             event.ack()
+            self.handed = self.handed._replace(is_busy=False)
 
-    async def _count(self, partition: int, offset: int, value: bytes) -> None:
-        delta = schema("delta").decode(value)
-        source: Source = (delta["topic"], delta["partition"])
-        if delta["partition"] != partition:
-            raise InvariantBroken(f"a delta of {source} in partition {partition}")
-        step = self._fold(source, delta)
-        if step.is_repeat:
-            log.info("throughput.repeat", source=_key(source), next_offset=delta["next_offset"])
-            metrics.THROUGHPUT_DELTAS.labels("repeat").inc()
-            return
-        if step.gap is not None:
-            missed = await asyncio.to_thread(self._skipped, source, step.gap.first, offset)
-            for one in missed:
-                await self._take(source, self._fold(source, one))
-            if missed:
-                log.warning("throughput.skipped", source=_key(source), deltas=len(missed))
-                metrics.THROUGHPUT_DELTAS.labels("skipped").inc(len(missed))
-                step = self._fold(source, delta)
-        await self._take(source, step)
-        metrics.THROUGHPUT_DELTAS.labels("counted").inc()
+    async def _count(self, partition: int, packed: bytes) -> None:
+        """Count what was fetched together: each source's deltas in their order, then one new state of each."""
+        foldings: dict[Source, Folding] = {}
+        repeats = counted = 0
+        for offset, append_ms, value in unpack(packed):
+            delta = delta_of(value, append_ms)
+            source: Source = (delta["topic"], delta["partition"])
+            if delta["partition"] != partition:
+                raise InvariantBroken(f"a delta of {source} in partition {partition}")
+            folding = foldings.get(source)
+            if folding is None:
+                folding = foldings[source] = Folding(cast("State | None", self._table.get(_key(source))))
+            if folding.is_repeat(delta):
+                repeats += 1
+                continue
+            if not folding.joins_on(delta):
+                await self._look_back(folding, source, offset)
+            folding.add(delta)
+            counted += 1
+        if repeats:
+            log.info("throughput.repeats", partition=partition, deltas=repeats)
+            metrics.THROUGHPUT_DELTAS.labels("repeat").inc(repeats)
+        await self._take({source: folding.step() for source, folding in foldings.items() if folding.has_counted})
+        metrics.THROUGHPUT_DELTAS.labels("counted").inc(counted)
         metrics.THROUGHPUT_COUNTED.set_to_current_time()
 
-    def _fold(self, source: Source, delta: Fields) -> Step:
-        return fold(cast("State | None", self._table.get(_key(source))), delta)
+    async def _look_back(self, folding: Folding, source: Source, offset: int) -> None:
+        """Add the deltas that were passed over before this offset, as far as the log has them."""
+        missed = await asyncio.to_thread(self._skipped, source, folding.next_offset, offset)
+        for one in missed:
+            folding.add(one)
+        if missed:
+            log.warning("throughput.skipped", source=_key(source), deltas=len(missed))
+            metrics.THROUGHPUT_DELTAS.labels("skipped").inc(len(missed))
 
-    async def _take(self, source: Source, step: Step) -> None:
+    async def _take(self, steps: dict[Source, Step]) -> None:
         """Store what is closed, then change the table."""
-        if step.gap is not None:
-            log.error("throughput.gap", topic=source[0], partition=source[1], **step.gap._asdict())
-        if step.closed or step.gap:
-            await asyncio.gather(self._sink.close_windows(source, step), self._publish(source, step))
-        self._table[_key(source)] = step.state
-        self._sink.keep(source, step)
+        for (topic, number), step in steps.items():
+            for gap in step.gaps:
+                log.error("throughput.gap", topic=topic, partition=number, **gap._asdict())
+        if any(step.closed or step.gaps for step in steps.values()):
+            await asyncio.gather(self._sink.close_windows(steps), self._publish(steps))
+        for source, step in steps.items():
+            self._table[_key(source)] = step.state
+            self._sink.keep(source, step)
 
-    async def _publish(self, source: Source, step: Step) -> None:
+    async def _publish(self, steps: dict[Source, Step]) -> None:
         """Append the closed windows, each a record of all its cells, and wait until the broker has them."""
         sent = [
             await self._results.send(
@@ -162,6 +183,7 @@ class Counting:
                 partition=source[1],
                 force=True,
             )
+            for source, step in steps.items()
             for key, cells in step.closed.items()
         ]  # fmt: skip
         for message in sent:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from exchange.backbone.clients import Config
 from exchange.backbone.reading import read_to_end
-from exchange.statements import Fields, schema
+from exchange.statements import Fields
+from exchange.views.throughput.packing import delta_of
 from exchange.views.throughput.store import Source
 
 
@@ -22,7 +23,7 @@ def skipped(base: Config, topic: str, source: Source, next_offset: int, before: 
         for read in portion:
             if read.offset >= before:
                 return found
-            delta = schema("delta").decode(read.value)
+            delta = delta_of(read.value, read.append_ms)
             if (delta["topic"], delta["partition"]) == source and delta["next_offset"] > next_offset:
                 found.append(delta)
     return found

@@ -20,9 +20,10 @@ from psycopg.conninfo import make_conninfo
 
 from exchange.errors import InvariantBroken, Unavailable
 from exchange.views import trace_schema
-from exchange.views.throughput.windows import SIZES_MIN, Cells, Gap, State, cell_of, window_of
+from exchange.views.throughput.names import Cell, Latency, Receipts, Subtree, named
+from exchange.views.throughput.windows import SIZES_MIN, Cells, Gap, State, Step, window_of
 
-SCHEMA = "throughput_v1"
+SCHEMA = "throughput_v2"
 """The PostgreSQL schema of this version of the view."""
 
 Source = tuple[str, int]
@@ -56,6 +57,23 @@ ON CONFLICT (size, start, topic, partition, since, sender_level, recipient_level
         next_offset = excluded.next_offset
     WHERE excluded.next_offset > cells.next_offset
 """
+_SUBTREES = """
+INSERT INTO subtrees SELECT (row->>0)::int, (row->>1)::bigint, row->>2, (row->>3)::int, (row->>4)::bigint,
+    row->>5, (row->>6)::bigint, (row->>7)::bigint, (row->>8)::bigint, (row->>9)::bigint, (row->>10)::bigint
+FROM json_array_elements(%s::json) AS row
+ON CONFLICT (size, start, topic, partition, since, path)
+    DO UPDATE SET sent = excluded.sent, received = excluded.received, refused = excluded.refused,
+        receipts = excluded.receipts, next_offset = excluded.next_offset
+    WHERE excluded.next_offset > subtrees.next_offset
+"""
+_SKETCHES = """
+INSERT INTO sketches SELECT (row->>0)::int, (row->>1)::bigint, row->>2, (row->>3)::int, (row->>4)::bigint,
+    row->>5, (row->>6)::smallint, (row->>7)::smallint, (row->>8)::bigint, (row->>9)::bigint
+FROM json_array_elements(%s::json) AS row
+ON CONFLICT (size, start, topic, partition, since, measure, level, bucket)
+    DO UPDATE SET counted = excluded.counted, next_offset = excluded.next_offset
+    WHERE excluded.next_offset > sketches.next_offset
+"""
 _GAPS = """
 INSERT INTO gaps SELECT row->>0, (row->>1)::int, (row->>2)::bigint, (row->>3)::bigint, (row->>4)::bigint,
     (row->>5)::bigint
@@ -66,13 +84,31 @@ ON CONFLICT DO NOTHING
 Row = tuple[Any, ...]
 
 
+LATENCY, RECEIPTS = "latency", "receipt"
+"""What sketches are of, see the layout."""
+
+
 @dataclass(slots=True)
 class Batch:
-    """What one write holds, as rows of the three tables."""
+    """What one write holds, as rows of the tables."""
 
     positions: list[Row] = field(default_factory=list)
     cells: list[Row] = field(default_factory=list)
+    subtrees: list[Row] = field(default_factory=list)
+    sketches: list[Row] = field(default_factory=list)
     gaps: list[Row] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not any(rows for _, rows in self.statements())
+
+    def statements(self) -> list[tuple[str, list[Row]]]:
+        """What to execute on which rows."""
+        return [
+            (_CELLS, self.cells), (_SUBTREES, self.subtrees), (_SKETCHES, self.sketches),
+            (_POSITIONS, self.positions), (_GAPS, self.gaps),
+        ]  # fmt: skip
 
     def add_position(self, source: Source, state: State) -> None:
         """Say how far a source partition is counted."""
@@ -82,7 +118,23 @@ class Batch:
         """Add sums of one window. `next_offset`: of the state that they are of."""
         window = window_of(key)
         head = (SIZES_MIN[window.size], window.start, *source, window.since)
-        self.cells.extend((*head, *cell_of(name), *sums, next_offset) for name, sums in cells.items())
+        for name, sums in cells.items():
+            match named(name):
+                case Cell() as cell:
+                    self.cells.append((*head, *cell, *sums, next_offset))
+                case Subtree(path):
+                    self.subtrees.append((*head, path, *sums, next_offset))
+                case Latency(bucket):
+                    self.sketches.append((*head, LATENCY, 0, bucket, *sums, next_offset))
+                case Receipts(level, bucket):
+                    self.sketches.append((*head, RECEIPTS, level, bucket, *sums, next_offset))
+
+    def add_closed(self, source: Source, step: Step) -> None:
+        """Add what a step's state forgets: closed windows, and gaps."""
+        for key, cells in step.closed.items():
+            self.add_cells(source, key, cells, step.state["next_offset"])
+        for gap in step.gaps:
+            self.add_gap(source, gap)
 
     def add_gap(self, source: Source, gap: Gap) -> None:
         """Say what was not counted."""
@@ -94,12 +146,12 @@ class ThroughputStore:
 
     def __init__(self, database_url: str, schema: str = SCHEMA) -> None:
         self._url = database_url
-        self._schema = schema
+        self.schema = schema
 
     def open(self) -> Connection[Any]:
         """Open a connection on which the schema's tables need no qualifying. Raises psycopg's errors."""
         connection = psycopg.connect(make_conninfo(self._url, **_CONNECTION))
-        connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self._schema)))
+        connection.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self.schema)))
         connection.commit()
         return connection
 
@@ -122,13 +174,18 @@ class ThroughputStore:
     def prepare(self) -> None:
         """Make the layout, unless it is there. Raises: Unavailable, Misconfigured."""
         with self.connect() as connection:
-            trace_schema.apply(connection, self._schema, _LAYOUT)
+            trace_schema.apply(connection, self.schema, _LAYOUT)
 
     def positions(self) -> dict[Source, int]:
         """The next offset of each source partition of which something is counted."""
         with self.connect() as connection:
-            rows = connection.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
-        return {(topic, partition): next_offset for topic, partition, next_offset in rows}
+            return positions_in(connection)
+
+
+def positions_in(connection: Connection[Any]) -> dict[Source, int]:
+    """The same, over a connection of the store's."""
+    rows = connection.execute("SELECT topic, partition, next_offset FROM positions").fetchall()
+    return {(topic, partition): next_offset for topic, partition, next_offset in rows}
 
 
 class ThroughputWriter:
@@ -144,7 +201,7 @@ class ThroughputWriter:
             with _translated():
                 connection = self._connected()
                 with connection.transaction():
-                    for statement, rows in ((_CELLS, batch.cells), (_POSITIONS, batch.positions), (_GAPS, batch.gaps)):
+                    for statement, rows in batch.statements():
                         if rows:
                             connection.execute(statement, [json.dumps(sorted(rows))])
         except Unavailable:

@@ -1,7 +1,8 @@
 """Running the counting: starting and watching Faust, flushing what it counted, stopping in order.
 
 Guarantees: whatever Faust only warns of though it means a damaged table ends the process (`FATAL`); so does any
-error in the counting. Then nothing more is acknowledged, and the next start goes on from the changelog.
+error in the counting, and that nothing comes though there is more (`stalling`). Then nothing more is acknowledged, and
+the next start goes on from the changelog.
 Does not: hurry or hold up the hop; while PostgreSQL is away it waits.
 """
 
@@ -24,6 +25,7 @@ from exchange.statements import Fields
 from exchange.views.throughput.counting import Counting, Names
 from exchange.views.throughput.sink import Sink
 from exchange.views.throughput.skipped import skipped
+from exchange.views.throughput.stalling import Progress
 from exchange.views.throughput.store import Source, ThroughputStore
 from exchange.views.throughput.transport import broker_urls
 
@@ -52,7 +54,7 @@ def count(base: Config, store: ThroughputStore, stop: Event, names: Names | None
     _await_store(store, stop)
     with tempfile.TemporaryDirectory(prefix="exchange-throughput-") as folder:
         found = partial(skipped, base, names.deltas)
-        worker = _Worker(broker_urls(base["bootstrap.servers"]), names, partitions, folder, store, found)
+        worker = _Worker(base, names, partitions, folder, store, found)
         asyncio.run(worker.run(stop))
 
 
@@ -86,10 +88,11 @@ class _Worker:
     """One life of the application in one event loop."""
 
     def __init__(
-        self, brokers: list[str], names: Names, partitions: int, folder: str, store: ThroughputStore,
+        self, base: Config, names: Names, partitions: int, folder: str, store: ThroughputStore,
         skipped: Callable[[Source, int, int], list[Fields]],
     ) -> None:  # fmt: skip
-        self._arguments = (brokers, names, partitions, f"{names.app}-1", folder)
+        self._arguments = (broker_urls(base["bootstrap.servers"]), names, partitions, f"{names.app}-1", folder)
+        self._base, self._names, self._partitions = base, names, partitions
         self._skipped = skipped
         self._store = store
         self._failure: BaseException | None = None
@@ -98,16 +101,20 @@ class _Worker:
         sink = Sink(self._store)
         with _watching(self._fail):
             counting = Counting(*self._arguments, sink, self._fail, self._skipped)
+            clock = asyncio.get_running_loop().time
+            progress = Progress(self._base, self._names.app, self._names.deltas, self._partitions, clock())
             starting = asyncio.create_task(counting.app.start())
             starting.add_done_callback(self._started)
             try:
                 while not stop.is_set():
                     self._check(counting)
                     await sink.flush()
+                    if starting.done():
+                        await progress.check(counting.handed, clock())
                     await asyncio.sleep(FLUSH_S)
             finally:
                 await self._stop(counting, starting)
-                await sink.flush()
+                await sink.flush(is_last=True)
                 sink.end()
 
     async def _stop(self, counting: Counting, starting: asyncio.Task[None]) -> None:
