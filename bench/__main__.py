@@ -22,6 +22,7 @@ from bench import (
     scale_page,
     scaling,
     search,
+    throughput,
 )
 from bench.results import Result, result, save, show, told
 from bench.world import SEED, BenchWorld, bench_world
@@ -52,6 +53,7 @@ BENCHES: dict[str, Callable[[BenchWorld], Iterator[Result]]] = {
     "edxml": edxml.measure,
     "proving": proving.measure,
     "deep": deep.measure,
+    "throughput": throughput.measure,
     "flame": flame.measure,
 }
 

@@ -287,7 +287,7 @@ def _ledger(bench: BenchWorld) -> Result:
 
 
 def _counted(bench: BenchWorld) -> Result:
-    """CPU time of Faust a delta, each with the two cells of one document."""
+    """CPU time of Faust a delta, each with what one document adds."""
     store = ThroughputStore(bench.world.database_url)
     store.prepare()
     command = [sys.executable, "-m", "exchange", *options_of(bench.world), "count"]
@@ -339,6 +339,18 @@ def _produce_deltas(bench: BenchWorld, positions: dict[int, int]) -> dict[int, i
             "previous_next_offset": ends[partition],
             "next_offset": ends[partition] + 1,
             "cells": [cell | {"recipient_level": 0}, cell | {"recipient_level": recipient}],
+            "minutes": [
+                {
+                    "minute": minute,
+                    "appended": bytes(2),
+                    "senders": "G00/H26/H26.12",
+                    "recipients": "G00/H29",
+                    "refused": "",
+                    "signers": "",
+                    "levels": b"",
+                    "waits": b"",
+                }
+            ],
         }
         ends[partition] += 1
         out.produce(DELTAS, schema("delta").encode(fields), b"", partition)
