@@ -3,8 +3,8 @@
 The trace is that of `bench.search`, its end being now; the throughput has a year of minutes, hours and days, made by
 SQL. The browser is the system's Chromium, with nothing cached, on the same machine. Kafka is away: the console says so.
 
-A page can be worked with when it shows what it is for. While fifty are open, nothing new is counted: what is measured is
-asking every two seconds and finding the same, not sending what changed.
+A page can be worked with when it shows what it is for. While fifty are open, nothing new is counted: what is measured
+is asking every two seconds and finding the same, not sending what changed.
 """
 
 from __future__ import annotations
