@@ -19,6 +19,7 @@ from exchange.cli import (
     archiving,
     asyncapi,
     auditing,
+    backing_up,
     closing,
     console,
     dead_letters,
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 
 services.register(app)
+backing_up.register(app)
 app.add_typer(agencies.app, name="agency")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="user")

@@ -36,6 +36,7 @@ _ADVICE = {
     "ledger.unstamped": "Documents flow on. See whether the time-stamping authority answers: docs/attesting.md.",
     "decision.same_person": "Somebody else has to agree: --seconded-by.",
     "hour.overdue": "Documents flow on. See why the process `books` doesn't close them: docs/hourly-books.md.",
+    "home.running": "Stop it with `exchange down`; what is submitted meanwhile is refused, not lost.",
     "home.locked": "Wait until the other command is done, then try again.",
 }
 
