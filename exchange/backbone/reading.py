@@ -21,6 +21,8 @@ from exchange.errors import InvariantBroken, Unavailable
 SILENCE_TIMEOUT_S = 60.0
 QUEUE_KBYTES = 32_768
 _SOON_S = 0.002
+_REFILL_MS = 5
+"""When a full queue is looked at again; by default after a second, in which whoever reads waits."""
 
 
 class Read(NamedTuple):
@@ -126,7 +128,13 @@ class Readers:
 
 
 def _to_ends(base: Config, queue_kbytes: int) -> Consumer:
-    return reader(base, enable_partition_eof=True, fetch_wait_max_ms=10, queued_max_messages_kbytes=queue_kbytes)
+    return reader(
+        base,
+        enable_partition_eof=True,
+        fetch_wait_max_ms=10,
+        queued_max_messages_kbytes=queue_kbytes,
+        fetch_queue_backoff_ms=_REFILL_MS,
+    )
 
 
 def _from(consumer: Consumer, topic: str, partition: int, start: int | None) -> TopicPartition:
