@@ -14,13 +14,18 @@ from typing import Any
 import psutil
 import pytest
 import typer
+from cryptography import x509
 from typer.testing import CliRunner
 
 from exchange.backbone.reading import read_to_end
 from exchange.cli.app import app
+from exchange.cli.ledger import key_of
+from exchange.cli.world import World
+from exchange.local.founding import now_ms
 from exchange.local.home import Home
 from exchange.local.waiting import wait_until
 from exchange.statements import schemas
+from tests.support import independent_verifier
 from tests.support.pages import blocks
 from tests.support.pages import run as run_page
 from tests.support.running import Exchange
@@ -187,3 +192,15 @@ def test_ctrl_c_leaves_nothing_of_a_demo_running(tmp_path: Path, moment: str) ->
         if demo.poll() is None:
             demo.kill()
     assert wait_until(lambda: not living(home.folder), 5), living(home.folder)
+
+
+@pytest.mark.timeout(300)
+def test_a_demo_ends_with_a_proof_that_a_stranger_accepts(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    said = run(home.folder, "demo", "--documents", "100", "--rate", "100", "--stop")
+    assert "It holds" in said
+    assert "The books balance." in said
+    root = x509.load_pem_x509_certificate((home.keys / "root.crt.pem").read_bytes())
+    file, key = (home.folder / "evidence.zip").read_bytes(), str(key_of(World(home)).verifier)
+    assert independent_verifier.verify(file, root, key, now_ms())
+    assert not living(home.folder)
