@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from connectors.folder.connector import FolderConnector
 from connectors.folder.limits import Limits
@@ -21,6 +22,7 @@ from exchange import Agency
 from exchange.agencies.levels import Level
 from exchange.backbone.hop import GROUP
 from exchange.backbone.lag import await_members
+from exchange.cli.app import app
 from exchange.errors import Unavailable
 from exchange.local.simulation.cast import Member
 from exchange.local.waiting import wait_until
@@ -122,6 +124,31 @@ def test_a_sidecar_with_two_files(out: FolderConnector, into: FolderConnector) -
     got = placed(into, lambda one: one["fields"]["subject"] == "Tờ trình")
     assert [one["name"] for one in got["fields"]["attachments"]] == said["files"]
     assert got["fields"]["type"] == "TTr"
+
+
+def test_what_was_encrypted_lies_there_decrypted_or_is_a_dead_letter(
+    served: Served, exchange: Exchange, recipient: Member, out: FolderConnector, into: FolderConnector, tmp_path: Path
+) -> None:
+    """`into` has no key for it; the connector of the same agency beside it has."""
+    code, home = recipient.agency.code, exchange.world.home
+    done = CliRunner().invoke(app, ["--home", str(home.folder), "keys", "create", code, "--encryption"])
+    assert done.exit_code == 0, done.output
+    exchange.world.directory_log.catch_up()
+    offset = exchange.world.directory_log.directory.next_offset
+    assert wait_until(lambda: served.gateway.directory.view.offset >= offset, SETTLE_S)
+    (tmp_path / "kín.txt").write_text("chỉ nơi nhận đọc được", "utf-8")
+    published = out.agency.publish([tmp_path / "kín.txt"], [code], "Thư", content="Kính gửi", encrypt=True)
+    with Agency(code, home.keys / "agencies" / code, served.url, folder=tmp_path / "reader") as agency:
+        connector = FolderConnector(agency, tmp_path / "read", Figures("folder"), NOW)
+        got = placed(connector, lambda one: one["fields"]["id"] == published.id)
+        connector.close()
+    assert (got["text"], got["is_confidential"], got["fields"]["content"]) == ("Kính gửi", True, "")
+    [listed] = got["files"]
+    assert (listed["name"], listed["file"]) == ("kín.txt", "kín.txt")
+    [file] = (tmp_path / "read" / "in").glob("*/files/kín.txt")
+    assert file.read_text("utf-8") == "chỉ nơi nhận đọc được"
+    assert wait_until(lambda: "encryption.not_for_us" in dead(into) or into.turn(), SETTLE_S)
+    assert dead(into) == ["encryption.not_for_us"]
 
 
 def test_what_is_bad_is_a_dead_letter_and_holds_nothing_up(out: FolderConnector, into: FolderConnector) -> None:
