@@ -192,6 +192,18 @@ def test_refusing_by_keyboard_in_english(page: Page, other: Agency, clerk: Membe
     assert told(other, lambda one: one.kind == "status" and one.fields["reason"] == "Not ours")
 
 
+def test_a_recall_is_answered(page: Page, other: Agency, clerk: Member) -> None:
+    published = other.publish([], [clerk.agency.code], "Giấy mời họp")
+    shown(page, "/", "Giấy mời họp")
+    other.recall(published, "Thu hồi giấy mời")
+    shown(page, "/", "Thu hồi giấy mời")
+    page.get_by_role("link", name="Thu hồi giấy mời").click()
+    expect(page.get_by_role("link", name="Giấy mời họp")).to_be_visible()
+    page.get_by_role("button", name="Đồng ý", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Đã trả lời")
+    assert told(other, lambda one: one.kind == "status" and one.fields["code"] == 15)
+
+
 def test_a_recipient_that_isnt_one(page: Page) -> None:
     page.get_by_role("link", name="Gửi văn bản").click()
     page.locator("#recipients").fill("Ủy ban nhân dân không có thật")
