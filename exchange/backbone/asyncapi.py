@@ -53,7 +53,7 @@ def document() -> dict[str, Any]:
             "description": (
                 "For large agencies. A principal may write to these topics and do nothing else: it reads no topic, "
                 "joins no group and opens no transaction. What becomes of a record is told in the agency's inbox, "
-                "by the gateway."
+                "by the gateway, or in a topic of its own that an agency may ask for."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },

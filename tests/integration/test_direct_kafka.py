@@ -14,8 +14,10 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -28,11 +30,15 @@ from typer.testing import CliRunner
 from exchange.agencies.levels import Level
 from exchange.backbone import topics
 from exchange.backbone.clients import Config, connection, producer, transactional_producer
+from exchange.backbone.directory_log import DirectoryLog
 from exchange.backbone.outsiders import admit, admitted, dismiss
+from exchange.backbone.own_inbox import OwnInbox, topic_of
 from exchange.backbone.reading import read_to_end
+from exchange.backbone.transaction import Probe
 from exchange.cli.app import app
 from exchange.errors import Misconfigured
 from exchange.gateway import kafka
+from exchange.local.authority import Authority
 from exchange.local.founding import found
 from exchange.local.home import Home
 from exchange.local.jars import class_path
@@ -40,13 +46,13 @@ from exchange.local.kafka import KafkaCluster, _java
 from exchange.local.progress import silent
 from exchange.local.services import Services
 from exchange.local.waiting import wait_until
-from exchange.pipeline.routing import INBOX_TOPICS
-from exchange.statements import SUBMISSION_TOPICS
+from exchange.pipeline.routing import INBOX_TOPICS, inbox_partition
+from exchange.statements import SUBMISSION_TOPICS, schema
 from tests.support.running import Exchange
 
 pytestmark = pytest.mark.integration
 
-AGENCY = "H26"
+AGENCY, READER = "H26", "H40"
 OTHERS = ("trace", "store", "dead-letters", "directory", "audit.accesses", "promises", *INBOX_TOPICS.values())
 WAIT_S = 20.0
 PAGE = Path(__file__).parents[2] / "docs" / "direct-kafka.md"
@@ -62,6 +68,7 @@ class Opened:
     base: Config
     admin: AdminClient
     outside: Config
+    partitions: int
 
     def run(self, *words: str) -> Any:  # noqa: ANN401
         """A command on this world."""
@@ -89,7 +96,8 @@ def opened() -> Iterator[Opened]:
             cluster.wait_ready()
         base = connection(cluster.bootstrap_servers)
         admin = AdminClient(base)
-        topics.apply(admin, topics.difference(admin, topics.layout(embedded=True, brokers=1)))
+        layout = topics.layout(embedded=True, brokers=1)
+        topics.apply(admin, topics.difference(admin, layout))
         found(home, base, silent)
         done = CliRunner().invoke(app, ["--home", str(home.folder), "agency", "admit", AGENCY, "--json"])
         assert done.exit_code == 0, done.output
@@ -97,7 +105,7 @@ def opened() -> Iterator[Opened]:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         outside = properties(file)
         assert outside["sasl.password"] not in done.output
-        yield Opened(home, base, admin, outside)
+        yield Opened(home, base, admin, outside, layout.inbox)
     finally:
         with home.locked():
             cluster.stop()
@@ -231,13 +239,13 @@ def test_a_flood_is_slowed_down(opened: Opened) -> None:
 
 def test_who_is_dismissed_writes_no_more_at_once(opened: Opened) -> None:
     """On the connection that is open, and on a new one."""
-    admit(opened.admin, opened.base, "H40", b"a password of the test")
-    mine = {**opened.outside, "sasl.username": "agency.H40", "sasl.password": "a password of the test"}
+    admit(opened.admin, opened.base, "H37", b"a password of the test")
+    mine = {**opened.outside, "sasl.username": "agency.H37", "sasl.password": "a password of the test"}
     said: list[KafkaError | None] = []
     one = producer(mine, delivery_timeout_ms=10_000, linger_ms=0)
     one.produce("documents", b"x", b"key", on_delivery=lambda failure, _: said.append(failure))
     one.flush(WAIT_S)
-    dismiss(opened.admin, opened.base, "H40")
+    dismiss(opened.admin, opened.base, "H37")
     one.produce("documents", b"x", b"key", on_delivery=lambda failure, _: said.append(failure))
     one.flush(WAIT_S)
     assert said[0] is None
@@ -245,9 +253,9 @@ def test_who_is_dismissed_writes_no_more_at_once(opened: Opened) -> None:
     assert said[1].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
     with pytest.raises(KafkaException):
         Producer(mine).list_topics(timeout=3)
-    left = admitted(opened.admin, opened.base, "H40")
-    assert (left.topics, left.bytes_per_s) == ((), None)
-    dismiss(opened.admin, opened.base, "H40")
+    left = admitted(opened.admin, opened.base, "H37")
+    assert (left.topics, left.inbox, left.bytes_per_s) == ((), None, None)
+    dismiss(opened.admin, opened.base, "H37")
 
 
 def test_a_new_password_ends_the_old_one(opened: Opened) -> None:
@@ -273,6 +281,96 @@ def test_a_kafka_that_checks_no_rights_admits_nobody(services: Services) -> None
     base = connection(services.bootstrap_servers)
     with pytest.raises(Misconfigured, match="checks no rights"):
         admit(AdminClient(base), base, AGENCY, b"a password of the test")
+
+
+@pytest.fixture(scope="module")
+def mine(opened: Opened) -> Config:
+    """As an agency whose own inbox it may read."""
+    done = opened.run("agency", "admit", READER, "--inbox", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert said["inbox"] == topic_of(READER)
+    return properties(Path(said["file"]))
+
+
+class TestOwnInbox:
+    """An agency that asked for it reads its deliveries from a topic of its own, and nobody else does."""
+
+    def deliver(self, opened: Opened, *recipients: list[str]) -> None:
+        """Deliveries to these, in `READER`'s partition of its inbox topic."""
+        one = producer(opened.base)
+        for number, named in enumerate(recipients):
+            fields = {
+                "topic": "documents", "partition": 0, "offset": number, "append_ms": 1, "directory_offset": 1,
+                "recipients": named, "sha256": b"d" * 32, "record": b"r",
+            }  # fmt: skip
+            place = inbox_partition(READER, opened.partitions)
+            one.produce(INBOX_TOPICS[Level.PROVINCE], schema("delivery").encode(fields), b"key", place)
+        assert one.flush(WAIT_S) == 0
+
+    def copy(self, opened: Opened, until: int, probe: Probe = lambda _: None) -> None:
+        """Run a copier until its topic holds so many."""
+        view = DirectoryLog(opened.base, Authority.open(opened.home.keys).registrar_public_key).directory.latest()
+        agency = view.agency(READER)
+        assert agency is not None
+        copier, stop = OwnInbox(opened.base, agency, opened.partitions, probe), Event()
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(copier.run, stop)
+            wait_until(lambda: running.done() or len(self.copied(opened)) >= until, WAIT_S)
+            stop.set()
+            running.result(WAIT_S)
+
+    def copied(self, opened: Opened) -> list[list[str]]:
+        """Whom each copy names."""
+        portions = read_to_end(opened.base, {(topic_of(READER), 0): None})
+        return [schema("delivery").decode(read.value)["recipients"] for portion in portions for read in portion]
+
+    def test_each_delivery_is_copied_once_over_kills(self, opened: Opened, mine: Config) -> None:
+        assert mine
+        self.deliver(opened, [READER, "H37"], ["H37"], [READER])
+        self.copy(opened, 2)
+        assert self.copied(opened) == [[READER]] * 2, "and names nobody else"
+        self.deliver(opened, [READER], ["H37"], [READER])
+
+        def killed(step: str) -> None:
+            if step == "produced":
+                raise SystemExit(step)
+
+        with pytest.raises(SystemExit):
+            self.copy(opened, 99, killed)
+        assert len(self.copied(opened)) == 2, "what it wrote is no copy: its transaction was never committed"
+        self.copy(opened, 4)
+        assert self.copied(opened) == [[READER]] * 4
+        self.deliver(opened, [READER])
+        self.copy(opened, 5)
+        assert self.copied(opened) == [[READER]] * 5
+
+    async def test_only_its_agency_reads_it(self, opened: Opened, mine: Config) -> None:
+        self.deliver(opened, [READER])
+        self.copy(opened, len(self.copied(opened)) + 1)
+        codes, size = await fetched(mine, topic_of(READER))
+        assert 0 in codes
+        assert size > 0
+        assert await fetched(opened.outside, topic_of(READER)) == ({KafkaError.TOPIC_AUTHORIZATION_FAILED}, 0)
+        assert await fetched(mine, INBOX_TOPICS[Level.PROVINCE]) == ({KafkaError.TOPIC_AUTHORIZATION_FAILED}, 0)
+        failure = write(mine, topic_of(READER))
+        assert failure is not None
+        assert failure.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+    def test_in_groups_of_its_own_names(self, opened: Opened, mine: Config) -> None:
+        self.deliver(opened, [READER])
+        self.copy(opened, len(self.copied(opened)) + 1)
+        heard = {}
+        for group in (f"agency.{READER}:archive", "agency.H37:archive", "exchange-hop"):
+            one = Consumer({**mine, "group.id": group, "auto.offset.reset": "earliest"})
+            one.subscribe([topic_of(READER)])
+            message = one.poll(WAIT_S)
+            one.close()
+            assert message is not None
+            failure = message.error()
+            heard[group] = None if failure is None else failure.code()
+        refused = KafkaError.GROUP_AUTHORIZATION_FAILED
+        assert list(heard.values()) == [None, refused, refused]
 
 
 def test_javas_client_writes_with_the_pages_settings(opened: Opened, tmp_path: Path) -> None:
