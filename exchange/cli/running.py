@@ -18,11 +18,13 @@ from exchange.backbone.hop import Hop
 from exchange.backbone.transaction import Probe
 from exchange.backbone.verifying import Verifying
 from exchange.cli import world as worlds
-from exchange.cli.output import OUT, explain
+from exchange.cli.output import ERR, OUT, explain, print_json, table
 from exchange.cli.world import World
 from exchange.errors import ExchangeError, InvariantBroken
 from exchange.local.crew import BUG, Crew, console_port, stop_crew
 from exchange.local.endpoint import endpoint
+from exchange.local.progress import on_terminal
+from exchange.local.rolling import roll, succeed
 from exchange.pipeline.books import TRACE
 from exchange.pipeline.outputs import Rules
 from exchange.signatures import sign_record
@@ -31,12 +33,15 @@ from exchange.views.throughput import ThroughputStore
 from exchange.views.trace_projection import TraceProjection
 from exchange.views.trace_store import TraceStore
 
+WORKERS_MAX = 64
+
 log = structlog.get_logger(__name__)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("run")(run)
+    app.command("roll")(roll_crew)
     app.command("worker", hidden=True)(worker)
     app.command("project", hidden=True)(project)
     app.command("count", hidden=True)(count)
@@ -44,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Workers of the hop.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="Workers of the hop.")] = 1,
     all_: Annotated[bool, typer.Option("--all", help="The console too, at port 8490 or the next free.")] = False,
     detach: Annotated[bool, typer.Option(help="Leave them running; `exchange down` stops them.")] = False,
 ) -> None:
@@ -72,12 +77,36 @@ def run(
         stop_crew(world.home)
 
 
-def worker(context: typer.Context, name: str) -> None:
+def roll_crew(context: typer.Context, json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Restart the stream processors one by one, while traffic flows: after a new version was installed.
+
+    Each goes only once the one before is back at work. A worker's partitions wait for it, some seconds each. The
+    console isn't among them: stop it and start it.
+
+    Example: `pip install --upgrade exchange-backbone && exchange roll`
+    """
+    world = worlds.of(context)
+    with on_terminal(ERR) as report:
+        away = roll(world.home, Crew(world.home, options_of(world), WORKERS_MAX), report)
+    if json:
+        print_json({name: round(seconds, 3) for name, seconds in away.items()})
+        return
+    rows = [(name, f"{seconds:.1f}") for name, seconds in away.items()]
+    table("Restarted", ("process", "away, s"), rows, right=("away, s",))
+
+
+def worker(
+    context: typer.Context,
+    name: str,
+    after: Annotated[int | None, typer.Option(help="End this process, once the directory is read; then begin.")] = None,
+) -> None:
     """One worker of the hop, under the name that it keeps over restarts."""
     world = worlds.of(context)
     stop = stop_on_signals()
 
     def work() -> None:
+        if after is not None:
+            succeed(after, world.directory_log.catch_up)
         with endpoint(world.home, name, metrics.HOP), exporting(name):
             make_hop(world, name).run(stop)
 

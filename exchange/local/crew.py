@@ -21,7 +21,7 @@ import structlog
 
 from exchange.errors import InvariantBroken
 from exchange.local.endpoint import address_of
-from exchange.local.home import Home, is_port_free
+from exchange.local.home import Home, exclusive, is_port_free
 from exchange.local.processes import ChildProcess, stop_together
 from exchange.local.services import ProcessRow, row_of
 
@@ -32,6 +32,8 @@ PAUSE_S_MIN, PAUSE_S_MAX = 0.2, 10.0
 STEADY_S = 10.0
 """Who ran for so long did start: if it is killed then, it is started again at once, however often that was before."""
 _WATCH_S = 0.2
+WATCHED_S = 60.0
+"""How long to wait for another who watches, or rolls, to be done."""
 _VIEWS = {
     "trace-store": "project",
     "throughput": "count",
@@ -56,6 +58,11 @@ class Member:
     started: float = 0.0
     pause_s: float = PAUSE_S_MIN
     is_out: bool = False
+
+    def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start it, as whatever version is installed now."""
+        self.started = time.monotonic()
+        self.child.start(self.command, Path.cwd(), environment or os.environ)
 
 
 log = structlog.get_logger(__name__)
@@ -87,11 +94,17 @@ class Crew:
         """Start whoever doesn't run yet."""
         for member in self.members:
             if not member.child.is_running:
-                member.started = time.monotonic()
-                member.child.start(member.command, Path.cwd(), environment or os.environ)
+                member.start(environment)
 
     def watch(self, stop: Event) -> None:
-        """Keep everyone running until `stop`; InvariantBroken when a worker of the hop found a bug of ours."""
+        """Keep everyone running until `stop`; InvariantBroken when a worker of the hop found a bug of ours.
+
+        Raises: Unavailable ``home.locked`` if somebody else watches the crew of this home.
+        """
+        with exclusive(watch_file(self._home), WATCHED_S):
+            self._watch(stop)
+
+    def _watch(self, stop: Event) -> None:
         while not stop.wait(_WATCH_S):
             for member in self.members:
                 if member.child.is_running or member.is_out:
@@ -107,9 +120,13 @@ class Crew:
     def _restart(self, member: Member, stop: Event) -> None:
         steady = time.monotonic() - member.started > STEADY_S
         member.pause_s = PAUSE_S_MIN if steady else min(member.pause_s * 2, PAUSE_S_MAX)
-        if not stop.wait(member.pause_s):
-            member.started = time.monotonic()
-            member.child.start(member.command, Path.cwd(), os.environ)
+        if not stop.wait(member.pause_s) and not member.child.is_running:  # a successor may have come: see `rolling`
+            member.start()
+
+
+def watch_file(home: Home) -> Path:
+    """Held by whoever watches the crew, or must be sure that nobody does."""
+    return home.run / "watch.lock"
 
 
 def crew_of(home: Home) -> list[ChildProcess]:
