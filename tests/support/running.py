@@ -209,10 +209,10 @@ class Exchange:
 
 
 @contextmanager
-def running_exchange() -> Iterator[Exchange]:
-    """A new exchange with one worker of the hop, gone in the end."""
+def running_exchange(object_store: str | None = None) -> Iterator[Exchange]:
+    """A new exchange with one worker of the hop, gone in the end. `object_store`: a bucket; None: its home."""
     folder = Path(tempfile.mkdtemp(prefix="exchange-world-"))
-    world = World(Home(folder / "home"))
+    world = World(Home(folder / "home"), object_store=object_store)
     try:
         up(world.home)
         prepare(world, silent, change=True)
