@@ -8,6 +8,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -33,9 +34,13 @@ from exchange.views.trace_rebuild import rebuild
 from exchange.views.trace_store import TraceStore
 from exchange.views.tracing import trace
 from tests.integration.test_evidence import run
-from tests.support.running import Exchange
+from tests.support.buckets import moto
+from tests.support.running import Exchange, running_exchange
 
 pytestmark = pytest.mark.integration
+
+OBJECTS = ("ledger", "archive", "attachments")
+"""The parts of the object store."""
 
 LATER_MS = 400 * 86_400_000
 """All topics' time is over by then."""
@@ -85,10 +90,14 @@ def kept_by(world: World) -> Iterator[tuple[str, bytes]]:
     assert package is not None
     dump = Path(package.origin or "").parent / "pginstall" / "bin" / "pg_dump"
     yield "tables", subprocess.run([dump, world.database_url], capture_output=True, check=True, timeout=60).stdout
-    for folder in ("ledger", "archive", "archive-keys", "attachments", "run"):
+    for folder in (*OBJECTS, "archive-keys", "run"):
         for path in (world.home.folder / folder).rglob("*"):
             if path.is_file():
                 yield str(path.relative_to(world.home.folder)), path.read_bytes()
+    for name in OBJECTS if world.object_store is not None else ():
+        objects = world.objects(name)
+        for key in objects.walk(""):
+            yield f"{name}/{key}", objects.read(key) or b""
 
 
 def places_of(world: World, told: Told) -> set[str]:
@@ -105,9 +114,22 @@ def is_nowhere(exchange: Exchange, told: Told) -> bool:
     return not forgetting.asked(folder_of(world)) and not places_of(world, told)
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def apart(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exchange]:
+    """An exchange of this one test, since it lets every record leave; its objects lie in its home, or in a bucket."""
+    with ExitStack() as opened:
+        url = None
+        if request.param == "bucket":
+            server = opened.enter_context(moto(tmp_path))
+            url = server.url
+            for name, value in (*server.environment.items(), ("EXCHANGE_OBJECT_STORE", url)):
+                monkeypatch.setenv(name, value)
+        yield opened.enter_context(running_exchange(url))
+
+
 @pytest.mark.timeout(300)
-def test_what_is_erased_is_nowhere_and_was_there_provably(fresh_exchange: Exchange, tmp_path: Path) -> None:
-    exchange = fresh_exchange  # for it lets every record leave
+def test_what_is_erased_is_nowhere_and_was_there_provably(apart: Exchange, tmp_path: Path) -> None:
+    exchange = apart
     world, home = exchange.world, exchange.world.home.folder
     erased, other = tell(exchange, tmp_path), tell(exchange, tmp_path)
     id_, store = erased.fields["id"], TraceStore(world.database_url)
@@ -154,6 +176,8 @@ def test_what_is_erased_is_nowhere_and_was_there_provably(fresh_exchange: Exchan
     assert whole.erased == 5
     assert whole.total.records.accepted >= 3
     assert rebuild(world.base, world.database_url, earlier=partial(world.volumes.read, TRACE)).differences() == []
-    key, deep = world.authority.registrar_public_key, deep_of(world, signatures=True)
+    key, deep = world.authority.registrar_public_key, deep_of(world, signatures=True, attachments=True)
     balance = audit(world.base, key, earlier=world.volumes, deep=deep)
     assert balance.holds, balance.findings
+    assert (balance.compared or {})["attachments"] == 1  # of the other document; from the store or the archive
+    assert world.object_store is None or not [name for name in OBJECTS if any((home / name).rglob("*"))]
