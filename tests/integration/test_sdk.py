@@ -239,7 +239,12 @@ def test_the_cookbook(served: Served, exchange: Exchange, tmp_path: Path) -> Non
         "keys/G22": str(keys / recipient.agency.code),
         "http://127.0.0.1:8480": served.url,
     }
-    code = "\n".join(recipes)
+    so_far = """from exchange import Agency
+with Agency("G22", "keys/G22", "http://127.0.0.1:8480") as bureau:
+    for received in bureau.inbox():
+        bureau.dealt_with(received)
+"""
+    code = "\n".join([so_far, *recipes])  # for the bureau has had what other tests sent
     for name, here in names.items():
         assert name in code
         code = code.replace(name, here)
