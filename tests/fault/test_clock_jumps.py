@@ -35,6 +35,7 @@ from exchange.signatures import sign_record
 from exchange.signatures.gate import FUTURE_MS_MAX
 from exchange.statements import SUBMISSION_TOPICS, schema
 from exchange.statements.compose import document, encode
+from exchange.views.throughput.names import Cell, named
 from exchange.views.throughput.packing import delta_of
 from exchange.views.throughput.windows import State, fold
 from exchange.views.trace_projection import TraceProjection
@@ -180,7 +181,8 @@ def counted(world: World) -> int:
 
 def total(cells: dict[str, list[int]]) -> int:
     """Submissions in a window: cells of recipients' level 0, where each counts once."""
-    return sum(sums[0] for cell, sums in cells.items() if cell.split("|")[1] == "0")
+    counted = ((named(name), sums[0]) for name, sums in cells.items())
+    return sum(documents for one, documents in counted if isinstance(one, Cell) and one.recipient_level == 0)
 
 
 def assert_trace_store_is_complete(world: World, submitted: int) -> None:
