@@ -99,7 +99,7 @@ def run(world: World, plan: Plan, outcome: Outcome) -> None:
         prepare(world, report, change=True)
         report("Starting the crew")
         # Whoever closes hours submits what nobody here has counted on.
-        crew = Crew(world.home, options_of(world), plan.workers, without={"books"})
+        crew = Crew(world.home, options_of(world), plan.workers, without={"archive", "books"})
         crew.start()
         await_members(world.admin, GROUP, plan.workers, START_S)
         nation = make_nation(world, plan.seed, report, run=f"torture-{plan.seed}")
